@@ -1,0 +1,88 @@
+# sottovoce: one command per wish. `make help` lists them.
+#
+# Everything lives in .venv/ of this checkout, installed from locks with hashes. A stamp file says what is
+# installed: the second run is instant, and a changed lock installs again.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# make test TESTS="tests/unit/model -k fold"   runs a part
+TESTS ?=
+# two workers is what the suite is measured with; WORKERS=0 runs in one process
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format coverage offline corpus bench figures promises cli-reference lock clean
+
+help:  ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run-installed  ## set up .venv/ and watch a real recording become sealed insight, its audio gone
+	@$(BIN)/sottovoce demo
+
+test: $(VENV)/.dev-installed  ## run the test suite (at most 15 minutes on 2 cores)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
+
+check: $(VENV)/.dev-installed  ## style, types, import contracts, generated pages, documentation tests
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python scripts/promises.py --check
+	@$(BIN)/python scripts/cli_reference.py --check
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow" tests/docs tests/house
+
+format: $(VENV)/.dev-installed  ## rewrite the source in the house style
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+coverage: $(VENV)/.dev-installed  ## branch coverage; fails under 95 % for model, sealing, usecases, voice/egemaps
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --cov --cov-branch --cov-report=term $(TESTS)
+	@for room in model sealing usecases voice/egemaps; do \
+	    $(BIN)/coverage report --include="src/sottovoce/$$room/*" --fail-under=95 --format=total >/dev/null \
+	        && echo "$$room: at least 95 %" || { echo "$$room: under 95 % branch coverage"; exit 1; }; done
+
+offline: $(VENV)/.dev-installed  ## run the test suite in a network namespace that has only lo
+	@$(BIN)/python scripts/offline.py -m pytest -n $(WORKERS) $(TESTS)
+
+corpus: $(VENV)/.dev-installed  ## analyse every real recording of ../shared/data; outcome per set
+	@$(BIN)/python scripts/analyze_corpus.py
+
+bench: $(VENV)/.dev-installed  ## all benchmarks; figures with their conditions go to docs/reference/figures.md
+	@for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+figures: $(VENV)/.dev-installed bench  ## every figure of the documentation anew: benchmarks, installed size, corpus
+	@$(BIN)/python scripts/installed_size.py --record
+	@$(BIN)/python scripts/analyze_corpus.py
+
+promises: $(VENV)/.dev-installed  ## write docs/reference/promises.md from the tests
+	@$(BIN)/python scripts/promises.py
+
+cli-reference: $(VENV)/.dev-installed  ## write docs/reference/cli.md from the --help texts
+	@$(BIN)/python scripts/cli_reference.py
+
+lock:  ## resolve the dependencies anew (UPGRADE=1: to the newest versions); needs uv
+	@scripts/lock.sh
+
+clean:  ## remove .venv/ and caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov dist
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	    || { echo "sottovoce needs Python 3.11 or newer, and '$(PYTHON)' is not. Name one: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	    || { echo "'$(PYTHON)' has no venv module. On Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "creating $(VENV)/"; $(PYTHON) -m venv --clear $(VENV); }
+	@touch $@
+
+$(VENV)/.run-installed: $(VENV)/.created requirements/run.txt pyproject.toml
+	@echo "installing what sottovoce needs (hashes checked)"
+	@$(PIP) --require-hashes --only-binary :all: -r requirements/run.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev-installed: $(VENV)/.run-installed requirements/dev.txt
+	@echo "installing the test tools (hashes checked)"
+	@$(PIP) --require-hashes --only-binary :all: -r requirements/dev.txt
+	@touch $@

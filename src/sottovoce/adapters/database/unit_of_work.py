@@ -1,0 +1,52 @@
+"""One SQL transaction and what can be asked in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from sottovoce.adapters.database import registry
+from sottovoce.adapters.database.oversight import SqlEvents, SqlJobs, SqlRequests
+from sottovoce.adapters.database.people import SqlConsents, SqlSubjects
+from sottovoce.adapters.database.sessions import SqlReceipts, SqlRecordings, SqlRecords
+
+
+class SqlUnitOfWork:
+    """Made by the database for one transaction; useless after it."""
+
+    def __init__(self, connection: sa.Connection, *, now: Callable[[sa.Connection], datetime]) -> None:
+        self._connection = connection
+        self._read_now = now
+        self._now: datetime | None = None
+        self.subjects = SqlSubjects(connection)
+        self.consents = SqlConsents(connection)
+        self.recordings = SqlRecordings(connection)
+        self.records = SqlRecords(connection)
+        self.receipts = SqlReceipts(connection)
+        self.requests = SqlRequests(connection)
+        self.events = SqlEvents(connection)
+        self.jobs = SqlJobs(connection)
+
+    def now(self) -> datetime:
+        if self._now is None:
+            self._now = self._read_now(self._connection)
+        return self._now
+
+    def erase_rows(self, subject_id: str) -> dict[str, int]:
+        return registry.erase_subject(self._connection, subject_id)
+
+    def rows_of(self, subject_id: str) -> dict[str, int]:
+        return registry.count_subject(self._connection, subject_id)
+
+    def erase_session_rows(self, session_id: str) -> dict[str, int]:
+        return registry.erase_session(self._connection, session_id)
+
+
+if TYPE_CHECKING:
+    from sottovoce import ports
+
+    def _keeps_the_port(tx: SqlUnitOfWork) -> ports.UnitOfWork:
+        return tx

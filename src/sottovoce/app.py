@@ -1,0 +1,451 @@
+"""The fuse box: settings in, a Platform out. The only place that knows which adapter stands behind which port.
+
+with sottovoce.open("sqlite:///voices/sottovoce.db") as platform:
+    platform.grant(subject="anna", purposes=["voice_recording", "voice_analysis"])
+    print(platform.analyze("anna.wav", subject="anna").insight)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from sottovoce import settings as configuration
+from sottovoce.errors import ConfigurationError, SottovoceError, StorageError, UnknownSigner
+from sottovoce.model.consent import ConsentAction, PurposeConsent
+from sottovoce.model.outcome import (
+    Analysis,
+    AuditLine,
+    AuditReport,
+    Check,
+    ConsentOutcome,
+    ErasureOutcome,
+    KeysStatus,
+    RotationReport,
+    SessionContent,
+    SessionView,
+    Submission,
+    SweepReport,
+    WorkOutcome,
+)
+from sottovoce.model.subject import Caller
+from sottovoce.ports import Blobs, Clock, Database, Entropy, Extractor, Keys, KeyStore, Liveness
+from sottovoce.sealing import receipt as receipts
+from sottovoce.settings import Settings
+from sottovoce.usecases.consent import Consent, Notice, Statement
+from sottovoce.usecases.discard import Discard
+from sottovoce.usecases.disclosure import Disclosure
+from sottovoce.usecases.doctor import Doctor, Host
+from sottovoce.usecases.keyring import Keyring
+from sottovoce.usecases.oversight import Oversight
+from sottovoce.usecases.people import People
+from sottovoce.usecases.receipts import ReceiptBook
+from sottovoce.usecases.record import Ask, Record
+from sottovoce.usecases.retention import RetentionSweep
+from sottovoce.usecases.rights import Rights
+from sottovoce.usecases.trail import Trail
+from sottovoce.usecases.vault import Vault
+
+T = TypeVar("T")
+LIBRARY = Caller(actor="operator", channel="library")
+SWEEPER = Caller(actor="system", channel="sweeper")
+IDENTITY_NAME = "identity.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapters:
+    """One value per port; tests put wrappers or the fakes of `adapters/memory.py` here."""
+
+    database: Database
+    keys: Keys
+    long_lived: KeyStore
+    short_lived: KeyStore
+    bodies: Blobs
+    receipt_copies: Blobs
+    extractor: Extractor
+    liveness: Liveness
+    clock: Clock
+    entropy: Entropy
+    closing: tuple[Callable[[], None], ...] = ()
+
+
+def open(target: str | Settings | None = None, /, **given: Any) -> Platform:
+    """A platform on a home: created where it is new, migrated where it is older, swept before it serves.
+
+    `target` is `sqlite:///PATH` (the home is its folder), a Settings, or nothing (then `home=` or
+    SOTTOVOCE_HOME). ConfigurationError, StorageError, SchemaNewer, KeyUnavailable, IntegrityError.
+    """
+    settings = configuration.load(target, **given)
+    return assemble(connect(settings), settings)
+
+
+def connect(settings: Settings) -> Adapters:
+    """The adapters that the settings name, on a home that exists."""
+    from sottovoce.adapters.blobs_file import FileBlobs
+    from sottovoce.adapters.clock_system import OsEntropy, SystemClock
+    from sottovoce.adapters.database import SqliteDatabase
+    from sottovoce.adapters.extractor import SealedExtractor
+    from sottovoce.adapters.keys_local import LocalKeys
+    from sottovoce.adapters.keystore_sqlite import SqliteKeyStore
+    from sottovoce.adapters.liveness_file import FileLiveness
+
+    entropy = OsEntropy()
+    home, keys = settings.home, settings.keys_folder
+    passphrase = settings.read_passphrase()
+    _make_home(home, keys)
+    database = SqliteDatabase(settings.database_path, busy_timeout_s=settings.busy_timeout_s)
+    long_lived = SqliteKeyStore(keys / "keys.db", busy_timeout_s=settings.busy_timeout_s)
+    short_lived = SqliteKeyStore(keys / "audio-keys.db", busy_timeout_s=settings.busy_timeout_s)
+    extractor = SealedExtractor(required_level=settings.sandbox, idle_children=settings.idle_children)
+    liveness = FileLiveness(home / "run", random_bytes=entropy)
+    return Adapters(
+        database=database,
+        keys=LocalKeys(keys / "kek", passphrase=passphrase),
+        long_lived=long_lived,
+        short_lived=short_lived,
+        bodies=FileBlobs(home / "bodies"),
+        receipt_copies=FileBlobs(home / "receipts", durable=False),
+        extractor=extractor,
+        liveness=liveness,
+        clock=SystemClock(),
+        entropy=entropy,
+        closing=(extractor.close, liveness.close, database.close, long_lived.close, short_lived.close),
+    )
+
+
+def assemble(adapters: Adapters, settings: Settings) -> Platform:
+    """The hall on its adapters: keys set up, interrupted work resumed, overdue audio gone, before it serves."""
+    platform = Platform(adapters, settings)
+    try:
+        platform.start()
+    except BaseException:
+        platform.close()
+        raise
+    return platform
+
+
+class Platform:
+    """Everything that can be done with a home. Safe to use from several threads; close it when done."""
+
+    def __init__(self, adapters: Adapters, settings: Settings) -> None:
+        from sottovoce.voice.insight import voice_profile
+
+        policy = settings.to_policy()
+        common: dict[str, Any] = {"random_bytes": adapters.entropy, "tenant": settings.tenant}
+        base: dict[str, Any] = {"database": adapters.database}
+        self.settings = settings
+        self.home = settings.home
+        self._adapters = adapters
+        self._policy = policy
+        self.keyring = Keyring(
+            provider=adapters.keys, long_lived=adapters.long_lived, short_lived=adapters.short_lived,
+            clock=adapters.clock, **common,
+        )  # fmt: skip
+        base["keyring"] = self.keyring
+        self._receipts = ReceiptBook(
+            keyring=self.keyring, copies=adapters.receipt_copies, folder=settings.home / "receipts"
+        )
+        self._trail = Trail(**base, **common)
+        people = People(keyring=self.keyring, **common)
+        self._discard = Discard(
+            **base, **common, bodies=adapters.bodies, trail=self._trail, receipts=self._receipts
+        )
+        vault = Vault(keyring=self.keyring, retention=policy.retention, **common)
+        self._record = Record(
+            **base, **common, bodies=adapters.bodies, extractor=adapters.extractor,
+            liveness=adapters.liveness, people=people, vault=vault, trail=self._trail,
+            discard=self._discard, policy=policy,
+            make_insight=lambda extraction: voice_profile(extraction.features, extraction.quality),
+        )  # fmt: skip
+        self._consent = Consent(
+            **base, **common, people=people, trail=self._trail, discard=self._discard, receipts=self._receipts
+        )
+        self._disclosure = Disclosure(
+            database=adapters.database, people=people, vault=vault, trail=self._trail,
+            receipts=self._receipts, retention=policy.retention, tenant=settings.tenant,
+        )  # fmt: skip
+        self._rights = Rights(
+            **base,
+            **common,
+            bodies=adapters.bodies,
+            people=people,
+            trail=self._trail,
+            receipts=self._receipts,
+        )
+        self._sweep = RetentionSweep(
+            **base, bodies=adapters.bodies, record=self._record, discard=self._discard, rights=self._rights,
+            trail=self._trail, policy=policy,
+        )  # fmt: skip
+        self._oversight = Oversight(**base, people=people, trail=self._trail, clock=adapters.clock)
+
+    # --- life ------------------------------------------------------------------------------------------
+
+    def start(self) -> SweepReport:
+        """What open() does before it serves: keys, identity pin, overdue work, audit numbers."""
+        self.keyring.set_up()
+        self.keyring.resume_rotation()
+        self._pin_identity()
+        report = self._sweep.overdue(caller=SWEEPER)
+        self._number()
+        return report
+
+    def close(self) -> None:
+        """End the children and close every file. Idempotent."""
+        for close in self._adapters.closing:
+            with suppress(SottovoceError):
+                close()
+
+    def __enter__(self) -> Platform:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<sottovoce.Platform tenant={self.settings.tenant!r}>"
+
+    # --- recordings ------------------------------------------------------------------------------------
+
+    def analyze(
+        self, path: str | os.PathLike[str], *, subject: str, discard_source: bool = False,
+        idempotency_key: str | None = None, channel: str = "0", accept_truncated: bool = False,
+        embedding: bool = False, caller: Caller = LIBRARY,
+    ) -> Analysis:  # fmt: skip
+        """88 features and the voice profile of a recording, inline; no copy of the audio is made.
+
+        The first 30 s are analysed (setting `max_analysed_s`), as mono 16 kHz. Needs the person's consent to
+        voice_recording and voice_analysis; without data_retention_30_days the result is returned once and not
+        kept. ConsentRequired, AudioRejected, InputUnreadable, ExtractionFailed, StorageError, KeyUnavailable.
+        """
+        from sottovoce.adapters.source_file import open_source
+
+        self._check_swap()
+        ask = Ask(
+            subject=subject, discard_source=discard_source, idempotency_key=idempotency_key, channel=channel,
+            accept_truncated=accept_truncated, embedding=embedding,
+        )  # fmt: skip
+        with open_source(Path(path)) as source:
+            return self._verb(lambda: self._record.analyze(source, ask, caller=caller))
+
+    def submit(
+        self, path: str | os.PathLike[str], *, subject: str, discard_source: bool = False,
+        idempotency_key: str | None = None, channel: str = "0", accept_truncated: bool = False,
+        caller: Caller = LIBRARY,
+    ) -> Submission:  # fmt: skip
+        """Seal a recording for a worker, piece by piece. Needs data_retention_30_days as well; when it returns,
+        the sealed body is durable. Errors as of `analyze`, but for those of the audio itself."""
+        from sottovoce.adapters.source_file import open_source
+
+        self._check_swap()
+        ask = Ask(
+            subject=subject, discard_source=discard_source, idempotency_key=idempotency_key, channel=channel,
+            accept_truncated=accept_truncated,
+        )  # fmt: skip
+        with open_source(Path(path)) as source:
+            return self._verb(lambda: self._record.submit(source.read_into, ask, caller=caller))
+
+    def work_next(self, *, caller: Caller = LIBRARY) -> WorkOutcome | None:
+        """Bring one submitted recording to its end; None when nothing waits."""
+        self._check_swap()
+        return self._verb(lambda: self._record.work_next(caller=caller))
+
+    def retry(self, session_id: str, *, caller: Caller = LIBRARY) -> None:
+        """Queue a held recording again."""
+        self._verb(lambda: self._record.retry(session_id, caller=caller))
+
+    # --- consent ---------------------------------------------------------------------------------------
+
+    def grant(
+        self, *, subject: str, purposes: Sequence[str], caller: Caller = LIBRARY, **details: Any
+    ) -> ConsentOutcome:
+        """Record that a person agreed to some purposes. `details`: notice (bytes), notice_version, locale,
+        material, evidence, consent_channel, occurred_at (aware), event_ids."""
+        return self._state(ConsentAction.GRANT, subject, purposes, caller, **details)
+
+    def refuse(
+        self, *, subject: str, purposes: Sequence[str], caller: Caller = LIBRARY, **details: Any
+    ) -> ConsentOutcome:
+        """Record that a person said no; a refusal is a row too."""
+        return self._state(ConsentAction.REFUSE, subject, purposes, caller, **details)
+
+    def withdraw(
+        self, *, subject: str, purposes: Sequence[str], caller: Caller = LIBRARY, **details: Any
+    ) -> ConsentOutcome:
+        """Record a withdrawal; what it stops is stopped when this returns."""
+        return self._state(ConsentAction.WITHDRAW, subject, purposes, caller, **details)
+
+    def consents(self, *, subject: str, caller: Caller = LIBRARY) -> tuple[PurposeConsent, ...]:  # noqa: ARG002
+        """What holds for every purpose."""
+        return self._consent.states(subject)
+
+    # --- what is held ----------------------------------------------------------------------------------
+
+    def sessions(self, *, subject: str, caller: Caller = LIBRARY) -> tuple[SessionView, ...]:
+        """A person's sessions, newest first."""
+        return self._verb(lambda: self._disclosure.sessions(subject, caller=caller))
+
+    def show(self, session_id: str, *, purpose: str, caller: Caller = LIBRARY) -> SessionContent:
+        """Open what a purpose may see of a session. ConsentRequired, NotFound, UsageError."""
+        return self._verb(lambda: self._disclosure.show(session_id, purpose=purpose, caller=caller))
+
+    def erase(
+        self, *, subject: str, session_id: str | None = None, request_id: str | None = None,
+        dry_run: bool = False, caller: Caller = LIBRARY,
+    ) -> ErasureOutcome:  # fmt: skip
+        """Erase a person, or one session: keys first, then everything else, then the signed receipt."""
+        if dry_run:
+            return self._rights.preview(subject, session_id=session_id)
+        return self._verb(
+            lambda: self._rights.erase(subject, session_id=session_id, request_id=request_id, caller=caller)
+        )
+
+    def sweep(self, *, dry_run: bool = False, caller: Caller = LIBRARY) -> SweepReport:
+        """Discard what is overdue, finish what was interrupted, expire what is due, collect orphans."""
+        return self._sweep.preview() if dry_run else self._verb(lambda: self._sweep.sweep(caller=caller))
+
+    # --- keys, audit, health ---------------------------------------------------------------------------
+
+    def rotate_keys(
+        self, *, progress: Callable[[int, int], None] | None = None, caller: Caller = LIBRARY
+    ) -> RotationReport:
+        """A new epoch: every live key row re-wrapped, the old KEK destroyed."""
+        return self._verb(lambda: self._oversight.rotate_keys(progress=progress, caller=caller))
+
+    def keys_status(self) -> KeysStatus:
+        return self._oversight.keys_status()
+
+    def identity(self) -> str:
+        """The public identity document: what receipts are verified against."""
+        return (self.home / IDENTITY_NAME).read_text()
+
+    def replace_identity(self, *, caller: Caller = LIBRARY) -> str:
+        """A new signing key, introduced by a statement that the old one signs; the new document."""
+        return self._verb(lambda: self._replace_identity(caller))
+
+    def verify_audit(self) -> AuditReport:
+        return self._oversight.verify_audit()
+
+    def show_audit(
+        self, *, subject: str | None = None, limit: int = 50, caller: Caller = LIBRARY
+    ) -> tuple[AuditLine, ...]:
+        """The last entries of the audit log (of one person)."""
+        return self._verb(lambda: self._oversight.show_audit(subject=subject, limit=limit, caller=caller))
+
+    def doctor(self) -> tuple[Check, ...]:
+        """Executed checks of this home and machine."""
+        from sottovoce.adapters import host_linux as linux
+
+        host = Host(
+            swaps=linux.active_swaps(), free_bytes=linux.free_bytes(self.home),
+            open_to_others=linux.open_to_others(self.home), core_dumps=linux.core_dumps_possible(),
+        )  # fmt: skip
+        doctor = Doctor(
+            database=self._adapters.database, keyring=self.keyring, extractor=self._adapters.extractor,
+            oversight=self._oversight, sweep=self._sweep, policy=self._policy,
+        )  # fmt: skip
+        return doctor.checks(host)
+
+    # --- helpers ---------------------------------------------------------------------------------------
+
+    def _verb(self, work: Callable[[], T]) -> T:
+        """Run a verb, then number what it wrote; numbering that fails is made up for by the next verb or open()."""
+        try:
+            return work()
+        finally:
+            with suppress(SottovoceError):
+                self._number()
+
+    def _number(self) -> None:
+        self._trail.sequence()
+
+    def _state(
+        self, action: ConsentAction, subject: str, purposes: Sequence[str], caller: Caller, *,
+        notice: bytes | None = None, notice_version: str | None = None, locale: str = "en",
+        material: bool = True, evidence: str | None = None, consent_channel: str | None = None,
+        occurred_at: datetime | None = None, event_ids: Sequence[str] = (),
+    ) -> ConsentOutcome:  # fmt: skip
+        shown = None
+        if notice is not None:
+            if notice_version is None:
+                raise ConfigurationError("A notice of your own needs a version.", reason="notice_version")
+            shown = Notice(text=notice, version=notice_version, locale=locale, material=material)
+        statement = Statement(
+            subject=subject, action=action, purposes=tuple(purposes), notice=shown, channel=consent_channel,
+            evidence=evidence, occurred_at=occurred_at, event_ids=tuple(event_ids),
+        )  # fmt: skip
+        return self._verb(lambda: self._consent.record(statement, caller=caller))
+
+    def _check_swap(self) -> None:
+        if not self._policy.refuse_swap:
+            return
+        from sottovoce.adapters.host_linux import active_swaps
+
+        if active_swaps():
+            raise ConfigurationError(
+                "Unencrypted swap is active, and the policy refuses to handle audio beside it.",
+                hint="Turn swap off, encrypt it, or set refuse_swap to false.",
+                reason="swap_active",
+            )
+
+    def _pin_identity(self) -> None:
+        if not (self.home / IDENTITY_NAME).exists():
+            _write_private(self.home / IDENTITY_NAME, self._oversight.identity_document())
+
+    def _replace_identity(self, caller: Caller) -> str:
+        document = self._oversight.next_identity(self.identity())
+        _write_private(self.home / IDENTITY_NAME, document)
+        self._oversight.retire_identity(caller=caller)
+        return document
+
+
+def verify_receipt(text: str, *, key: str | None = None, home: Path | None = None) -> receipts.Receipt:
+    """Check a receipt offline against a pinned key: `key` (an identity document), else the home's pin.
+
+    IntegrityError where it is not what was signed, UnknownSigner where nothing pinned says whose it is. A key
+    that the receipt brings along is never enough.
+    """
+    document = key
+    if document is None and home is not None and (home / IDENTITY_NAME).exists():
+        document = (home / IDENTITY_NAME).read_text()
+    if document is None:
+        raise UnknownSigner(
+            "No key is pinned to verify this receipt against.",
+            hint="Give the service's identity file with --key, or the home that made the receipt with --home.",
+        )
+    return receipts.verify(text, trusted=receipts.trusted_keys(document))
+
+
+def _make_home(home: Path, keys: Path) -> None:
+    try:
+        for folder in (home, keys, home / "run", home / "bodies", home / "receipts"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        raise StorageError(
+            "The home cannot be made or written.",
+            hint="Check the path and permissions of --home.",
+            reason="home",
+        ) from None
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Replace a small file in one step, durably."""
+    temporary = path.with_name(path.name + ".new")
+    try:
+        with temporary.open("w") as file:
+            temporary.chmod(0o600)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        raise StorageError(
+            "A file of the home cannot be written.", hint="Check its disk.", reason="home"
+        ) from None

@@ -1,0 +1,1 @@
+"""The tamper-evident log: pure functions over its entries."""

@@ -1,0 +1,1 @@
+"""The command line: parse, call one verb, render. A file per group of commands; no rules live here."""

@@ -1,0 +1,115 @@
+"""Where words go: data to standard output, messages to standard error, progress on a terminal only.
+
+What a terminal would obey (escape sequences in a file's name) is printed as visible text. Colour is used on a
+terminal, unless NO_COLOR is set or the terminal is dumb.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TextIO
+
+Payload = Mapping[str, object] | list[dict[str, object]]
+MAXIMUM_WIDTH = 110
+
+
+class OutputClosed(Exception):
+    """Whoever read our output stopped reading, or it cannot be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """Emphasis for one stream: plain text where colour is off."""
+
+    on: bool = False
+
+    def bold(self, text: str) -> str:
+        return self._wrap("1", text)
+
+    def dim(self, text: str) -> str:
+        return self._wrap("2", text)
+
+    def good(self, text: str) -> str:
+        return self._wrap("32", text)
+
+    def warn(self, text: str) -> str:
+        return self._wrap("33", text)
+
+    def bad(self, text: str) -> str:
+        return self._wrap("31", text)
+
+    def _wrap(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.on and text else text
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """The two streams of a command."""
+
+    stdout: TextIO
+    stderr: TextIO
+    environ: Mapping[str, str]
+
+    @property
+    def style(self) -> Style:
+        """Emphasis for standard output."""
+        return Style(self._colour(self.stdout))
+
+    @property
+    def width(self) -> int:
+        return min(MAXIMUM_WIDTH, shutil.get_terminal_size((MAXIMUM_WIDTH, 24)).columns)
+
+    def data(self, text: str) -> None:
+        """One piece of the answer, on standard output; raises OutputClosed."""
+        try:
+            self.stdout.write(text + "\n")
+            self.stdout.flush()
+        except (OSError, ValueError) as problem:
+            raise OutputClosed from problem
+
+    def json(self, payload: Payload) -> None:
+        """One JSON document on one line: ASCII only, so that any reader and any name of a file fits."""
+        self.data(json.dumps(payload, ensure_ascii=True, allow_nan=False))
+
+    def message(self, text: str) -> None:
+        """A remark for the person, on standard error; nothing is lost where nobody listens."""
+        with suppress(OSError, ValueError):
+            self.stderr.write(text + "\n")
+            self.stderr.flush()
+
+    def error(self, *, what: str, code: str, hint: str = "", about: str = "") -> None:
+        """What happened, its stable code, and what to try."""
+        style = Style(self._colour(self.stderr))
+        subject = f"{printable(about)}: " if about else ""
+        self.message(f"{style.bad('error')}: {subject}{printable(what)} [{code}]")
+        if hint:
+            self.message(f"  {style.bold('try')}: {printable(hint)}")
+
+    @contextmanager
+    def progress(self, text: str) -> Iterator[None]:
+        """A moving sign that something runs, only where standard error is a terminal that can show it."""
+        if not self._interactive(self.stderr):
+            yield
+            return
+        from rich.console import Console as RichConsole
+
+        rich = RichConsole(
+            file=self.stderr, no_color="NO_COLOR" in self.environ, highlight=False, markup=False
+        )
+        with rich.status(printable(text), spinner="dots"):
+            yield
+
+    def _interactive(self, stream: TextIO) -> bool:
+        return stream.isatty() and self.environ.get("TERM", "") not in ("", "dumb")
+
+    def _colour(self, stream: TextIO) -> bool:
+        return not self.environ.get("NO_COLOR") and self._interactive(stream)
+
+
+def printable(text: str) -> str:
+    """The text with every character that a terminal would obey, or that cannot be encoded, made visible."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -1,0 +1,49 @@
+"""Small text files that a person names: receipts, identities, notices."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from sottovoce.errors import InputUnreadable, UsageError
+
+MAXIMUM_BYTES = 1 << 20
+
+
+def read_small(path: Path) -> bytes:
+    """The bytes of a regular file of at most 1 MiB; InputUnreadable else (never waits on a pipe)."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        raise InputUnreadable(
+            "The file does not exist or may not be read.", hint="Check the path and its permissions."
+        ) from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise InputUnreadable("This is not a regular file.", hint="Name a file, not a folder or a device.")
+    with os.fdopen(fd, "rb") as file:
+        data = file.read(MAXIMUM_BYTES + 1)
+    if len(data) > MAXIMUM_BYTES:
+        raise InputUnreadable(
+            "The file is larger than 1 MiB.", hint="Receipts, identities and notices are small."
+        )
+    return data
+
+
+def read_text(path: Path) -> str:
+    """Like read_small, as text; bytes that are no UTF-8 are kept as they are for the verifier to refuse."""
+    return read_small(path).decode("utf-8", errors="surrogateescape")
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that does not exist yet; UsageError where it does or cannot be made."""
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError("The file exists already.", hint="Name another one, or remove it first.") from None
+    except OSError:
+        raise UsageError(
+            "The file cannot be written there.", hint="Check the folder and its permissions."
+        ) from None

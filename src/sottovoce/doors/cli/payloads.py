@@ -1,0 +1,283 @@
+"""The JSON form of every answer: plain objects, times as ISO 8601 in UTC, None where there is nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sottovoce.doors.cli.errors import hint
+from sottovoce.errors import SottovoceError
+from sottovoce.model.consent import PurposeConsent
+from sottovoce.model.features import FeatureVector, Insight, Quality
+from sottovoce.model.outcome import (
+    Analysis,
+    AuditLine,
+    AuditReport,
+    Check,
+    ConsentOutcome,
+    ErasureOutcome,
+    KeysStatus,
+    RotationReport,
+    SessionContent,
+    SessionView,
+    Submission,
+    SweepReport,
+    WorkOutcome,
+)
+
+if TYPE_CHECKING:
+    from sottovoce.sealing.receipt import Receipt
+
+Json = dict[str, object]
+
+
+def analysis(file: str, answer: Analysis) -> Json:
+    """One line of `analyze --json`."""
+    audio = answer.audio
+    return {
+        "file": file,
+        "session_id": answer.session_id,
+        "subject": answer.subject,
+        **_features(answer.features),
+        "quality": quality(answer.quality),
+        "insights": insights(answer.insight),
+        "has_embedding": answer.has_embedding,
+        "audio": {
+            "state": str(audio.state),
+            "shape": audio.shape,
+            "copies_made": audio.copies_made,
+            "source": audio.source,
+            "receipt": audio.receipt_path,
+            "receipt_id": audio.receipt_id,
+            "discard_by": when(audio.discard_by),
+            "ended_at": when(audio.ended_at),
+        },
+        "retention": {
+            "kept": answer.retention.kept,
+            "expires_at": when(answer.retention.expires_at),
+            "basis": answer.retention.basis,
+        },
+    }
+
+
+def submission(file: str, answer: Submission) -> Json:
+    return {
+        "file": file,
+        "session_id": answer.session_id,
+        "subject": answer.subject,
+        "state": str(answer.state),
+        "body_bytes": answer.body_bytes,
+        "discard_by": when(answer.discard_by),
+        "source": answer.source,
+    }
+
+
+def file_error(file: str, error: SottovoceError) -> Json:
+    """A file that failed, in its place among the others."""
+    return {"file": file, "error": error_object(error)}
+
+
+def error_object(error: SottovoceError) -> Json:
+    return {"code": error.public_code, "kind": error.code, "message": error.message, "hint": hint(error)}
+
+
+def quality(value: Quality) -> Json:
+    return {
+        "duration_s": value.duration_s,
+        "voiced_frames": value.voiced_frames,
+        "clipped_share": value.clipped_share,
+        "snr_db": value.snr_db,
+        "source_codec": value.source_codec,
+        "source_rate_hz": value.source_rate_hz,
+        "source_channels": value.source_channels,
+        "channel": value.channel,
+        "flags": list(value.flags),
+        "has_voice": value.has_voice,
+    }
+
+
+def insights(value: Insight) -> list[Json]:
+    return [
+        {
+            "name": item.name,
+            "title": item.title,
+            "value": item.value,
+            "unit": item.unit,
+            "available": item.value is not None,
+            "meaning": item.meaning,
+            "features": list(item.features),
+        }
+        for item in value.items
+    ]
+
+
+def work(outcome: WorkOutcome) -> Json:
+    return {
+        "session_id": outcome.session_id,
+        "state": str(outcome.state),
+        "failure": outcome.failure,
+        "attempts": outcome.attempts,
+        "receipt_id": outcome.receipt_id,
+    }
+
+
+def sessions(views: Iterable[SessionView]) -> list[Json]:
+    return [
+        {
+            "session_id": view.session_id,
+            "shape": view.shape,
+            "state": str(view.state),
+            "received_at": when(view.received_at),
+            "ended_at": when(view.ended_at),
+            "failure": view.failure,
+            "kept": view.kept,
+            "expires_at": when(view.expires_at),
+            "records": list(view.record_kinds),
+            "receipt_id": view.receipt_id,
+            "receipt": view.receipt_path,
+        }
+        for view in views
+    ]
+
+
+def content(value: SessionContent) -> Json:
+    return {
+        "session_id": value.session_id,
+        "purpose": value.purpose,
+        **({} if value.features is None else _features(value.features)),
+        **({} if value.quality is None else {"quality": quality(value.quality)}),
+        **({} if value.insight is None else {"insights": insights(value.insight)}),
+        "has_embedding": value.has_embedding,
+        "expires_at": when(value.expires_at),
+    }
+
+
+def consent(outcome: ConsentOutcome) -> Json:
+    return {
+        "subject": outcome.subject,
+        "action": outcome.action,
+        "consents": consents(outcome.states),
+        "receipt": outcome.receipt_path,
+        "receipt_id": outcome.receipt_id,
+        "stopped_sessions": list(outcome.stopped_sessions),
+        "remains": list(outcome.remains),
+    }
+
+
+def consents(states: Iterable[PurposeConsent]) -> list[Json]:
+    return [
+        {
+            "purpose": state.purpose,
+            "status": str(state.status),
+            "since": when(state.since),
+            "notice_id": state.notice_id,
+        }
+        for state in states
+    ]
+
+
+def erasure(outcome: ErasureOutcome) -> Json:
+    return {
+        "result": outcome.result,
+        "request_id": outcome.request_id,
+        "counts": outcome.counts,
+        "receipt": outcome.receipt_path,
+    }
+
+
+def sweep(report: SweepReport) -> Json:
+    return {
+        "audio_discarded": report.audio_discarded,
+        "interrupted_finished": report.interrupted_finished,
+        "records_expired": report.records_expired,
+        "erasures_resumed": report.erasures_resumed,
+        "orphan_bodies": report.orphan_bodies,
+        "orphan_keys": report.orphan_keys,
+        "overdue": report.overdue,
+        "dry_run": report.dry_run,
+        "errors": list(report.errors),
+    }
+
+
+def keys_status(status: KeysStatus) -> Json:
+    return {
+        "provider": status.provider,
+        "epoch": status.epoch,
+        "epoch_since": when(status.epoch_since),
+        "rows": status.rows,
+        "rotation_pending": status.rotation_pending,
+        "identity_key_id": status.identity_key_id,
+    }
+
+
+def rotation(report: RotationReport) -> Json:
+    return {
+        "from_epoch": report.from_epoch,
+        "to_epoch": report.to_epoch,
+        "rows_rewrapped": report.rows_rewrapped,
+        "took_s": report.took.total_seconds(),
+        "destroyed": report.destroyed,
+        "dry_run": False,
+    }
+
+
+def audit_report(report: AuditReport) -> Json:
+    return {
+        "intact": report.intact,
+        "events": report.events,
+        "unsequenced": report.unsequenced,
+        "first_bad": report.first_bad,
+        "problem": report.problem,
+        "head": report.head,
+        "evidence": report.evidence,
+    }
+
+
+def audit_lines(lines: Iterable[AuditLine]) -> list[Json]:
+    return [
+        {
+            "sequence": line.sequence,
+            "at": when(line.at),
+            "kind": line.kind,
+            "actor": line.actor,
+            "channel": line.channel,
+            "purpose": line.purpose,
+            "outcome": line.outcome,
+            "pseudonym": line.pseudonym,
+            "details": line.details,
+        }
+        for line in lines
+    ]
+
+
+def checks(found: Iterable[Check]) -> list[Json]:
+    return [
+        {"name": check.name, "state": check.state, "found": check.found, "hint": check.hint}
+        for check in found
+    ]
+
+
+def receipt(file: str, value: Receipt, *, pinned: str | Path) -> Json:
+    return {
+        "file": file,
+        "verified": True,
+        "kind": value.kind,
+        "key_id": value.key_id,
+        "against": str(pinned),
+        "body": dict(value.body),
+    }
+
+
+def when(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def _features(vector: FeatureVector) -> Json:
+    return {
+        "features": vector.as_dict(),
+        "feature_profile": vector.profile,
+        "feature_version": vector.version,
+        "feature_rate_hz": vector.sample_rate_hz,
+    }

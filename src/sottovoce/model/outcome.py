@@ -1,0 +1,224 @@
+"""What the verbs answer: plain values that every door renders in its own way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from html import escape
+from typing import Literal
+
+from sottovoce.model.consent import PurposeConsent
+from sottovoce.model.features import FeatureVector, Insight, Quality
+from sottovoce.model.recording import RecordingState, Shape, SourceFate
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFate:
+    """What became of the audio, as the receipt says it."""
+
+    state: RecordingState
+    shape: Shape
+    copies_made: int  # 0 for analyze; 1 sealed body for submit
+    source: SourceFate
+    discard_by: datetime
+    ended_at: datetime | None
+    receipt_id: str | None
+    receipt: str | None = field(repr=False)  # the signed text
+    receipt_path: str | None = None  # the copy in the home, where there is one
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What is kept of the result, and until when."""
+
+    kept: bool
+    expires_at: datetime | None
+    basis: str  # plain words
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """The answer of `analyze`: the numbers, what they mean, and what became of the audio."""
+
+    session_id: str
+    subject: str = field(repr=False)  # the operator's own id, as given
+    features: FeatureVector
+    quality: Quality
+    insight: Insight
+    audio: AudioFate
+    retention: Retention
+    has_embedding: bool = False
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the voice profile, and what became of the audio.
+
+        Personal data: shown because somebody displays this very value, and by nothing else.
+        """
+        rows = [(item.title, item.shown, item.meaning) for item in self.insight.items]
+        kept = f"until {self.retention.expires_at:%Y-%m-%d}" if self.retention.expires_at else "not kept"
+        rows += [
+            (
+                "Features",
+                f"{len(self.features.values)}, profile {self.features.profile}",
+                "features.as_dict()",
+            ),
+            ("Audio", str(self.audio.state), f"source {self.audio.source.replace('_', ' ')}"),
+            ("Result", kept, self.retention.basis),
+            ("Session", self.session_id, f"receipt {self.audio.receipt_id or 'none'}"),
+        ]
+        cells = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows)
+        return "<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """The answer of `submit`: accepted, sealed, waiting for a worker."""
+
+    session_id: str
+    subject: str = field(repr=False)
+    state: RecordingState
+    body_bytes: int  # of ciphertext
+    discard_by: datetime
+    source: SourceFate
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOutcome:
+    """What a worker did with one recording."""
+
+    session_id: str
+    state: RecordingState
+    failure: str | None
+    attempts: int
+    receipt_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """One line of a person's sessions: states and times, no content."""
+
+    session_id: str
+    shape: Shape
+    state: RecordingState
+    received_at: datetime
+    ended_at: datetime | None
+    failure: str | None
+    kept: bool
+    expires_at: datetime | None
+    record_kinds: tuple[str, ...]
+    receipt_id: str | None
+    receipt_path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionContent:
+    """What was opened of a session for one purpose. Parts that the purpose does not open are None."""
+
+    session_id: str
+    purpose: str
+    features: FeatureVector | None
+    quality: Quality | None
+    insight: Insight | None
+    has_embedding: bool
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentOutcome:
+    """The answer of grant, refuse and withdraw: what holds now, and the person's signed receipt."""
+
+    subject: str = field(repr=False)
+    action: str
+    states: tuple[PurposeConsent, ...]  # of the purposes of this call
+    receipt_id: str
+    receipt: str = field(repr=False)
+    receipt_path: str | None
+    stopped_sessions: tuple[str, ...] = ()  # recordings that a withdrawal or refusal stopped
+    remains: tuple[str, ...] = ()  # plain words: what is still kept, why, until when
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureOutcome:
+    """The answer of erase."""
+
+    result: Literal["erased", "nothing_held", "would_erase"]
+    request_id: str | None
+    counts: dict[str, int]  # store or table -> rows, keys, bodies, receipts
+    receipt: str | None = field(repr=False)
+    receipt_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """What a sweep did (or, dry, would do)."""
+
+    audio_discarded: int = 0
+    interrupted_finished: int = 0
+    records_expired: int = 0
+    erasures_resumed: int = 0
+    orphan_bodies: int = 0
+    orphan_keys: int = 0
+    overdue: int = 0  # audio found past its deadline: an alarm
+    dry_run: bool = False
+    errors: tuple[str, ...] = ()  # codes of what could not be finished
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """The answer of `audit verify`."""
+
+    intact: bool
+    events: int
+    unsequenced: int
+    first_bad: int | None
+    problem: str
+    head: str
+    evidence: str  # "no evidence" for an empty log, else plain words on what was checked
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """One entry as `audit show` prints it; details only where the subject's key still opens them."""
+
+    sequence: int | None
+    at: datetime
+    kind: str
+    actor: str
+    channel: str
+    purpose: str | None
+    outcome: str
+    pseudonym: str | None
+    details: dict[str, object] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of `doctor`: an executed check with what was found."""
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    found: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RotationReport:
+    """The answer of `keys rotate`."""
+
+    from_epoch: int
+    to_epoch: int
+    rows_rewrapped: int
+    took: timedelta
+    destroyed: str  # what destroying the old KEK guarantees, in the provider's words
+
+
+@dataclass(frozen=True, slots=True)
+class KeysStatus:
+    """The answer of `keys status`."""
+
+    provider: dict[str, str]
+    epoch: int
+    epoch_since: datetime | None
+    rows: dict[str, int]  # kind -> live rows
+    rotation_pending: bool
+    identity_key_id: str

@@ -1,0 +1,458 @@
+"""What the hall asks of the world: one Protocol per outside thing, with the exact meaning of "no" and "broken".
+
+Every port has a working fake in `adapters/memory.py` (shipped, for users' own tests too) and one test suite in
+`tests/ports` that runs over the fake and every real adapter. Nothing here knows a third-party package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from sottovoce.model.consent import ConsentEvent, NoticeVersion
+from sottovoce.model.event import AuditEvent
+from sottovoce.model.features import Extraction, SandboxLevel
+from sottovoce.model.job import Job, JobKind
+from sottovoce.model.keys import EpochRow, KeyRow
+from sottovoce.model.record import Decision, DueRecord, SealedRecord, StoredReceipt
+from sottovoce.model.recording import Recording, RecordingState
+from sottovoce.model.request import ErasureRequest, Tombstone
+from sottovoce.model.subject import Subject
+
+
+class Clock(Protocol):
+    """Time outside a transaction. Inside one only `tx.now()` counts."""
+
+    def now(self) -> datetime:
+        """Aware UTC wall-clock time."""
+        ...
+
+    def monotonic_s(self) -> float:
+        """Seconds for in-process waits; never compared between processes."""
+        ...
+
+
+class Entropy(Protocol):
+    """Randomness fit for keys and ids."""
+
+    def __call__(self, size_bytes: int, /) -> bytes: ...
+
+
+class Keys(Protocol):
+    """The key provider: holds KEK(n), never gives it out.
+
+    Every method raises KeyUnavailable where the provider cannot be used or the KEK is missing or wrong.
+    """
+
+    def create(self, epoch: int) -> None:
+        """Make KEK(epoch), durably. Idempotent: an existing KEK(epoch) stays as it is."""
+        ...
+
+    def wrap(self, epoch: int, key: bytes, context: bytes) -> bytes: ...
+
+    def unwrap(self, epoch: int, wrapped: bytes, context: bytes) -> bytes:
+        """IntegrityError where `wrapped` or `context` are not those of wrap()."""
+        ...
+
+    def destroy(self, epoch: int) -> None:
+        """Destroy KEK(epoch). Idempotent."""
+        ...
+
+    def epochs(self) -> tuple[int, ...]:
+        """Numbers of the KEKs that exist, ascending."""
+        ...
+
+    def describe(self) -> dict[str, str]:
+        """Plain words for status pages: `provider`, `protection`, `destruction` (what it guarantees, and when)."""
+        ...
+
+
+class KeyStore(Protocol):
+    """Rows of wrapped keys, apart from the data. Every change is durable when the call returns."""
+
+    def epochs(self) -> tuple[EpochRow, ...]:
+        """All epochs, ascending; exactly one is current once the store is set up."""
+        ...
+
+    def begin_epoch(self, epoch: int, wrapped_ek: bytes, *, at: datetime) -> None:
+        """In one transaction: retire the current epoch (if any) and make this one current.
+
+        Conflict where the epoch exists already or is not greater than every other.
+        """
+        ...
+
+    def insert(self, rows: Sequence[KeyRow]) -> None:
+        """All rows or none. Locks the epoch row: Conflict (reason `epoch_retired`) where a row's epoch is not
+        current; Conflict (reason `key_exists`) where a key_id is taken."""
+        ...
+
+    def get(self, key_ids: Sequence[str]) -> dict[str, KeyRow]:
+        """Those that exist; what is missing is simply absent."""
+        ...
+
+    def delete(self, key_ids: Sequence[str]) -> int:
+        """How many were there. When it returns, the bytes of the rows are gone from the store's files."""
+        ...
+
+    def delete_subject(self, subject_id: str) -> int:
+        """Every row of the subject, its subject keys included; like delete()."""
+        ...
+
+    def list(self, *, subject_id: str | None = None) -> Iterator[KeyRow]:
+        """All rows (of one subject), in order of key_id; reads in pages and never holds a lock between them."""
+        ...
+
+    def rows_in_epoch(self, epoch: int, *, limit: int) -> tuple[KeyRow, ...]:
+        """At most `limit` rows still wrapped under that epoch."""
+        ...
+
+    def rewrap(self, rows: Sequence[KeyRow], *, from_epoch: int) -> int:
+        """Replace epoch and wrapped bytes of rows that still exist and still stand in `from_epoch`; how many.
+        A row deleted meanwhile stays deleted."""
+        ...
+
+    def drop_epoch(self, epoch: int) -> None:
+        """Forget a retired epoch and its EK. Conflict while it is current or rows stand under it (checked under
+        the same lock as insert). Idempotent."""
+        ...
+
+
+class Blobs(Protocol):
+    """Bodies by path. A path is relative, of `[a-z0-9_./-]`, without `..`."""
+
+    def writer(self, path: str) -> AbstractContextManager[BlobWriter]:
+        """Create-if-absent: Conflict where the path exists. Leaving the block normally makes the body durable
+        (file and folder fsynced) and visible under its path in one step; leaving it by an exception leaves
+        nothing."""
+        ...
+
+    def reader(self, path: str) -> AbstractContextManager[int]:
+        """A read-only descriptor, open for the length of the block. NotFound where there is none."""
+        ...
+
+    def exists(self, path: str) -> bool: ...
+
+    def delete(self, path: str) -> bool:
+        """Whether it was there. When it returns, it is not (durably)."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        """Everything stored, unfinished writes included (`finished` False)."""
+        ...
+
+
+class BlobWriter(Protocol):
+    def write(self, data: bytes | bytearray | memoryview, /) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    path: str
+    size_bytes: int
+    modified_at: datetime
+    finished: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractOptions:
+    """What the sealed child is to do with a recording."""
+
+    profile: str = "compat"
+    max_analysed_s: float = 30.0
+    channel: str = "0"  # "0".."7" or "mix"
+    accept_truncated: bool = False
+    max_body_bytes: int = 1 << 30
+    embedding_model: str | None = None  # a local folder; None: no embedding
+    wall_limit_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A regular file, opened O_RDONLY|O_NONBLOCK by the caller, who also closes it."""
+
+    fd: int
+
+
+@dataclass(frozen=True, slots=True)
+class SealedBody:
+    """The descriptor of a sealed body (Cobblestone-256 from `body_offset`), with its key and context."""
+
+    fd: int
+    key: bytes = field(repr=False)
+    context: bytes = field(repr=False)
+    body_offset: int = 0
+
+
+class Source(Protocol):
+    """The caller's own file, opened for one analysis; its name is not ours to keep."""
+
+    @property
+    def fd(self) -> int: ...
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def discard(self) -> bool:
+        """Unlink the file where it is still the one that was opened; whether its name is gone now."""
+        ...
+
+
+class Extractor(Protocol):
+    """The sealed child process: audio in by descriptor, numbers out."""
+
+    def level(self) -> SandboxLevel:
+        """The confinement in force."""
+        ...
+
+    def extract(self, source: Descriptor | SealedBody, options: ExtractOptions) -> Extraction:
+        """AudioRejected (reason of faults.md section 5), IntegrityError (sealed body does not open) or
+        ExtractionFailed (child died, ran out of time or memory). Safe to call from several threads."""
+        ...
+
+    def close(self) -> None:
+        """End all children; idempotent."""
+        ...
+
+
+class Liveness(Protocol):
+    """Whether the holder of a lease still runs: lets an embedded home take over at once from a killed process."""
+
+    def owner(self) -> str:
+        """The id of this process, held until it ends however it ends."""
+        ...
+
+    def alive(self, owner: str) -> bool:
+        """False only where it is certain that the owner has ended."""
+        ...
+
+
+# --- the database -----------------------------------------------------------------------------------------
+
+
+class Database(Protocol):
+    """The data: ciphertext, states and times. One transaction per state change."""
+
+    def begin(self) -> AbstractContextManager[UnitOfWork]:
+        """A writing transaction that holds the write lock from its start (SQLite: BEGIN IMMEDIATE). Commits,
+        durably, when the block is left normally; rolls back on any exception.
+
+        StorageError with reason `storage_locked` (another writer for too long), `storage_full` or `storage`;
+        IntegrityError with reason `database_damaged`.
+        """
+        ...
+
+    def read(self) -> AbstractContextManager[UnitOfWork]:
+        """A snapshot for reading that blocks no writer; writing through it is an error."""
+        ...
+
+    def tidy(self) -> None:
+        """Make deleted rows vanish from every file of the database (SQLite: wal_checkpoint(TRUNCATE), its result
+        row checked, retried while readers are busy). StorageError reason `storage_busy` where that fails.
+        Nothing says `verified` of rows before this has succeeded."""
+        ...
+
+    def free_reserve(self) -> bool:
+        """Give back the space kept for erasing, so that an erasure can go on where a write failed with
+        `storage_full`; False where it is already spent. It is set aside again when the database is next opened
+        with room to spare."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class UnitOfWork(Protocol):
+    """One transaction and what can be asked in it.
+
+    A row that belongs to a person or a recording that is not there (any more) is refused: Conflict (reason
+    `unknown_reference`), so that nothing written late brings back somebody who was erased.
+    """
+
+    @property
+    def subjects(self) -> Subjects: ...
+    @property
+    def consents(self) -> Consents: ...
+    @property
+    def recordings(self) -> Recordings: ...
+    @property
+    def records(self) -> Records: ...
+    @property
+    def receipts(self) -> Receipts: ...
+    @property
+    def requests(self) -> Requests: ...
+    @property
+    def events(self) -> Events: ...
+    @property
+    def jobs(self) -> Jobs: ...
+
+    def now(self) -> datetime:
+        """Database time (aware UTC, microseconds), read once per transaction: leases and deadlines use nothing
+        else."""
+        ...
+
+    def erase_rows(self, subject_id: str) -> dict[str, int]:
+        """Delete every row of the subject in every table of the registry; table -> count. What the registry
+        marks as kept (the erasure request with its receipt, tombstones, audit entries) stays. Jobs of the
+        subject's recordings go too; tables without any row are left out."""
+        ...
+
+    def rows_of(self, subject_id: str) -> dict[str, int]:
+        """How many rows of the subject each table of the registry holds that erase_rows would delete (the look
+        again); tables without any are left out."""
+        ...
+
+    def erase_session_rows(self, session_id: str) -> dict[str, int]:
+        """Delete every row of one session, the recording's row and its jobs included; table -> count."""
+        ...
+
+
+class Subjects(Protocol):
+    def add(self, subject: Subject) -> None:
+        """Conflict where the id or (tenant, blind_index) is taken."""
+        ...
+
+    def find(self, tenant: str, blind_index: str) -> Subject | None: ...
+
+    def get(self, subject_id: str) -> Subject | None: ...
+
+    def lock(self, subject_id: str) -> Subject | None:
+        """The subject, its row locked until the end of the transaction (SQLite: the whole database is)."""
+        ...
+
+    def set_erasing(self, subject_id: str) -> None: ...
+
+
+class Consents(Protocol):
+    def add_notice(self, notice: NoticeVersion) -> None: ...
+
+    def notices(self, tenant: str, purpose: str | None = None) -> tuple[NoticeVersion, ...]:
+        """All versions (of a purpose), by purpose and ordinal."""
+        ...
+
+    def material(self, tenant: str) -> dict[str, int]:
+        """Purpose -> ordinal of its latest material notice (as `model.consent.material_ordinals`); no texts read."""
+        ...
+
+    def add(self, events: Sequence[ConsentEvent]) -> tuple[ConsentEvent, ...]:
+        """Insert all or none, in order; returns them with their sequence. Conflict (reason `duplicate_event`)
+        where an id is taken."""
+        ...
+
+    def of_subject(self, subject_id: str) -> tuple[ConsentEvent, ...]: ...
+
+
+class Recordings(Protocol):
+    def add(self, recording: Recording) -> None: ...
+
+    def get(self, session_id: str) -> Recording | None: ...
+
+    def by_idempotency(self, tenant: str, subject_id: str, idempotency: str) -> Recording | None: ...
+
+    def of_subject(self, subject_id: str) -> tuple[Recording, ...]:
+        """Newest first."""
+        ...
+
+    def swap(self, new: Recording, *, expected: Recording) -> bool:
+        """Compare-and-swap: write `new` only where the stored row still equals `expected` in state, lease_owner,
+        lease_until, failure, erase_request_id, body_stored_at and attempts. False: somebody else was first."""
+        ...
+
+    def unfinished(self, *, limit: int) -> tuple[Recording, ...]:
+        """Every recording that is not in a final state, by discard_by."""
+        ...
+
+    def count_by_state(self) -> dict[RecordingState, int]: ...
+
+
+class Records(Protocol):
+    def add(self, records: Sequence[SealedRecord], decisions: Sequence[Decision] = ()) -> None:
+        """Conflict where (session, kind, profile, version) is taken: exactly once (I4)."""
+        ...
+
+    def of_session(self, session_id: str) -> tuple[SealedRecord, ...]: ...
+
+    def decisions_of_session(self, session_id: str) -> tuple[Decision, ...]: ...
+
+    def ids_of_subject(self, subject_id: str) -> tuple[str, ...]:
+        """Ids (= key ids) of all sealed records and decisions."""
+        ...
+
+    def due(
+        self, kind: str, *, promised_before: datetime, created_before: datetime, limit: int
+    ) -> tuple[DueRecord, ...]:
+        """Records of that kind ("decision" for decisions) with expires_at <= promised_before or
+        created_at <= created_before, found by index, at most `limit`."""
+        ...
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Records and decisions by id; how many were there."""
+        ...
+
+    def expire_now(self, subject_id: str, at: datetime) -> int:
+        """Shorten the promise of every record and decision of the subject to `at` where it is later; how many."""
+        ...
+
+    def existing(self, ids: Sequence[str]) -> frozenset[str]:
+        """Those of the ids that have a record or decision."""
+        ...
+
+
+class Receipts(Protocol):
+    def add(self, receipt: StoredReceipt) -> None: ...
+    def get(self, receipt_id: str) -> StoredReceipt | None: ...
+    def of_subject(self, subject_id: str) -> tuple[StoredReceipt, ...]: ...
+    def of_session(self, session_id: str) -> tuple[StoredReceipt, ...]: ...
+
+
+class Requests(Protocol):
+    def add(self, request: ErasureRequest, tombstone: Tombstone) -> None:
+        """Conflict where the request id is taken."""
+        ...
+
+    def get(self, request_id: str) -> ErasureRequest | None: ...
+
+    def unfinished(self) -> tuple[ErasureRequest, ...]: ...
+
+    def complete(self, request_id: str, *, at: datetime, receipt: str) -> None: ...
+
+    def tombstones(self) -> tuple[Tombstone, ...]: ...
+
+
+class Events(Protocol):
+    def add(self, event: AuditEvent) -> None:
+        """Append an event with its leaf, not yet numbered."""
+        ...
+
+    def unsequenced(self, *, limit: int) -> tuple[AuditEvent, ...]:
+        """Events without a number, in the order they were written."""
+        ...
+
+    def head(self) -> tuple[int, bytes] | None:
+        """Number and link of the last numbered event."""
+        ...
+
+    def set_sequence(self, events: Sequence[AuditEvent]) -> None:
+        """Write number and link of events that have none yet; nothing else of an event ever changes."""
+        ...
+
+    def iterate(self, *, after: int = 0) -> Iterator[AuditEvent]:
+        """Numbered events in order, in pages."""
+        ...
+
+    def of_pseudonym(self, pseudonym: str) -> tuple[AuditEvent, ...]: ...
+
+
+class Jobs(Protocol):
+    """The outbox: at most one job per kind and reference."""
+
+    def put(self, job: Job) -> None:
+        """Insert, or move the due time of the job that is there."""
+        ...
+
+    def done(self, kind: JobKind, ref: str) -> bool: ...
+
+    def due(self, kind: JobKind, *, at: datetime, limit: int) -> tuple[Job, ...]:
+        """Jobs due by then, earliest first."""
+        ...

@@ -1,0 +1,312 @@
+"""The consent ledger: grants, refusals and withdrawals, each call one atomic batch with one signed receipt.
+
+Rules upheld here, in order:
+1. One call writes all purposes or none; a refusal is a row too (C1a, X04).
+2. A row is bound to the hash of the exact notice bytes, their locale and the channel (C1b).
+3. The subject's row is locked before anything is read or written; a withdrawal marks what it stops in the same
+   transaction, so that no later commit of those recordings succeeds (law 1, C2a, I5).
+4. Withdrawal is answered by a termination receipt that names what remains, why and until when (C4b).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sottovoce.errors import Conflict, ConsentRequired, UsageError
+from sottovoce.model.canonical import JsonValue
+from sottovoce.model.consent import (
+    ConsentAction,
+    ConsentEvent,
+    NoticeVersion,
+    PurposeConsent,
+    fold,
+)
+from sottovoce.model.ids import RandomBytes, new_id
+from sottovoce.model.outcome import ConsentOutcome
+from sottovoce.model.purpose import (
+    CONSENT_PURPOSES,
+    EMBEDDING,
+    NOTICE_VERSION,
+    RETENTION,
+    VOICE_ANALYSIS,
+    VOICE_RECORDING,
+    consent_purpose,
+    notice_text,
+)
+from sottovoce.model.record import StoredReceipt
+from sottovoce.model.recording import Recording
+from sottovoce.model.subject import Caller, Subject
+from sottovoce.ports import Database, UnitOfWork
+from sottovoce.sealing import envelope
+from sottovoce.sealing.context import encode_context
+from sottovoce.usecases.discard import Discard, mark_failed
+from sottovoce.usecases.keyring import Keyring
+from sottovoce.usecases.people import People, locked
+from sottovoce.usecases.receipts import ReceiptBook, ReceiptSigner
+from sottovoce.usecases.trail import Trail
+
+_MAXIMUM_NOTICE_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """The text that was shown, where it is not the built-in one."""
+
+    text: bytes
+    version: str
+    locale: str = "en"
+    material: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """What a person said about some purposes, by which channel, and when."""
+
+    subject: str
+    action: ConsentAction
+    purposes: tuple[str, ...]
+    notice: Notice | None = None
+    channel: str | None = None  # default: the caller's
+    evidence: str | None = None  # e.g. the hash of a recorded "yes"; stored sealed
+    occurred_at: datetime | None = None  # default: now
+    event_ids: tuple[str, ...] = ()  # given by a caller who may have to repeat the call; one per purpose
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consent:
+    database: Database
+    keyring: Keyring
+    people: People
+    trail: Trail
+    discard: Discard
+    receipts: ReceiptBook
+    random_bytes: RandomBytes
+    tenant: str
+
+    def record(self, statement: Statement, *, caller: Caller) -> ConsentOutcome:
+        """Write a statement; what holds now, and the person's receipt. UsageError for an unknown purpose or a time
+        in the future, Conflict for a repeated event id or a person who is being erased."""
+        purposes = _purposes(statement)
+        signer = self.receipts.signer()
+        prepared = self._prepare(statement.subject)
+        try:
+            with self.database.begin() as tx:
+                outcome, receipt = self._write(tx, statement, purposes, prepared, signer, caller=caller)
+        finally:
+            if prepared is not None:
+                self._forget_unless_written(prepared, statement.subject)
+        self.receipts.publish(receipt)
+        for session_id in outcome.stopped_sessions:
+            self.discard.settle(session_id, caller=caller)
+        return replace(outcome, receipt_path=self.receipts.path(receipt))
+
+    def states(self, subject: str) -> tuple[PurposeConsent, ...]:
+        """What holds for every purpose; an unknown person was never asked."""
+        with self.database.read() as tx:
+            person = self.people.find(tx, subject)
+            folded = fold(tx.consents.of_subject(person.id)) if person else {}
+        return tuple(folded.get(purpose, PurposeConsent(purpose)) for purpose in CONSENT_PURPOSES)
+
+    def _prepare(self, subject: str) -> str | None:
+        """Keys for a person who is not known yet; None for one who is."""
+        with self.database.read() as tx:
+            known = self.people.find(tx, subject)
+        return None if known else self.people.prepare(subject)
+
+    def _forget_unless_written(self, prepared: str, subject: str) -> None:
+        """The keys of a person whose row was not written, or was written by somebody else meanwhile."""
+        with self.database.read() as tx:
+            person = self.people.find(tx, subject)
+        if person is None or person.id != prepared:
+            self.keyring.destroy_subject(prepared)
+
+    def _write(
+        self, tx: UnitOfWork, statement: Statement, purposes: Sequence[str], prepared: str | None,
+        signer: ReceiptSigner, *, caller: Caller,
+    ) -> tuple[ConsentOutcome, StoredReceipt]:  # fmt: skip
+        person = self.people.find(tx, statement.subject)
+        if person is None:
+            if prepared is None:
+                raise Conflict(
+                    "The person is being erased; nothing else is done for them.", reason="subject_erasing"
+                )
+            person = self.people.introduce(tx, prepared, statement.subject)
+        locked(tx, person.id)
+        events = tx.consents.add(self._events(tx, person, statement, purposes, caller=caller))
+        stopped, shortened = self._take_effect(tx, person, statement, purposes)
+        remains = _remains(tx, person, statement.action)
+        receipt = self._receipt(tx, person, statement, events, remains, signer)
+        tx.receipts.add(receipt)
+        self.trail.of(person.id, caller=caller).write(
+            tx, f"consent.{statement.action}",
+            details={"purposes": list(purposes), "receipt": receipt.id, "stopped": list(stopped),
+                     "records_shortened": shortened},
+        )  # fmt: skip
+        folded = fold(tx.consents.of_subject(person.id))
+        outcome = ConsentOutcome(
+            subject=statement.subject, action=statement.action.value,
+            states=tuple(folded[purpose] for purpose in purposes), receipt_id=receipt.id,
+            receipt=receipt.text, receipt_path=None, stopped_sessions=stopped, remains=remains,
+        )  # fmt: skip
+        return outcome, receipt
+
+    def _events(
+        self, tx: UnitOfWork, person: Subject, statement: Statement, purposes: Sequence[str], *, caller: Caller
+    ) -> list[ConsentEvent]:  # fmt: skip
+        now = tx.now()
+        occurred_at = statement.occurred_at or now
+        if occurred_at > now:
+            raise UsageError("A person cannot have consented in the future.", reason="occurred_at")
+        batch_id = new_id("batch", self.random_bytes)
+        ids = statement.event_ids or tuple(new_id("consent", self.random_bytes) for _ in purposes)
+        events = []
+        for event_id, purpose in zip(ids, purposes, strict=True):
+            notice = self._notice(tx, purpose, statement.notice)
+            events.append(
+                ConsentEvent(
+                    id=event_id,
+                    tenant=self.tenant,
+                    subject_id=person.id,
+                    sequence=0,
+                    batch_id=batch_id,
+                    purpose=purpose,
+                    action=statement.action,
+                    notice_id=notice.id,
+                    notice_ordinal=notice.ordinal,
+                    channel=statement.channel or caller.channel,
+                    evidence=self._seal_evidence(person, event_id, statement.evidence),
+                    occurred_at=occurred_at,
+                    recorded_at=now,
+                )
+            )
+        return events
+
+    def _notice(self, tx: UnitOfWork, purpose: str, given: Notice | None) -> NoticeVersion:
+        """The version of exactly these bytes; registered where it is new."""
+        shown = given or Notice(text=notice_text(consent_purpose(purpose)), version=NOTICE_VERSION)
+        if not shown.text or len(shown.text) > _MAXIMUM_NOTICE_BYTES:
+            raise UsageError(f"A notice has 1 to {_MAXIMUM_NOTICE_BYTES} bytes.", reason="notice")
+        sha256 = hashlib.sha256(shown.text).hexdigest()
+        known = tx.consents.notices(self.tenant, purpose)
+        for notice in known:
+            if (notice.version, notice.locale) == (shown.version, shown.locale):
+                if notice.sha256 != sha256:
+                    raise Conflict(
+                        f"Version {shown.version} ({shown.locale}) of this notice has other words.",
+                        hint="Give the changed text a version of its own.",
+                        reason="notice_version",
+                    )
+                return notice
+        ordinals = {notice.version: notice.ordinal for notice in known}
+        new = NoticeVersion(
+            id=new_id("notice", self.random_bytes), tenant=self.tenant, purpose=purpose,
+            version=shown.version,
+            ordinal=ordinals.get(shown.version, max(ordinals.values(), default=0) + 1),
+            locale=shown.locale, material=shown.material, sha256=sha256, text=shown.text,
+            published_at=tx.now(),
+        )  # fmt: skip
+        tx.consents.add_notice(new)
+        return new
+
+    def _seal_evidence(self, person: Subject, event_id: str, evidence: str | None) -> bytes | None:
+        if evidence is None:
+            return None
+        context = encode_context(
+            tenant=self.tenant, subject=person.id, record=event_id, kind="consent-evidence", version="1"
+        )
+        return envelope.seal(
+            self.keyring.subject_key(person.id, "evidence"), evidence.encode(), context, event_id
+        )
+
+    def _take_effect(
+        self, tx: UnitOfWork, person: Subject, statement: Statement, purposes: Sequence[str]
+    ) -> tuple[tuple[str, ...], int]:
+        """A withdrawal or refusal stops what it concerns, in the same transaction."""
+        if statement.action is ConsentAction.GRANT:
+            return (), 0
+        stopped = tuple(
+            recording.id
+            for recording in tx.recordings.of_subject(person.id)
+            if _concerned(recording, purposes) and mark_failed(tx, recording, ConsentRequired.code)
+        )
+        shortened = tx.records.expire_now(person.id, tx.now()) if RETENTION in purposes else 0
+        return stopped, shortened
+
+    def _receipt(
+        self, tx: UnitOfWork, person: Subject, statement: Statement, events: Sequence[ConsentEvent],
+        remains: Sequence[str], signer: ReceiptSigner,
+    ) -> StoredReceipt:  # fmt: skip
+        """Field names follow ISO/IEC TS 27560 where it has one (record_id, schema, purposes, event, pii_principal)."""
+        receipt_id = new_id("receipt", self.random_bytes)
+        notices = {notice.id: notice for notice in tx.consents.notices(self.tenant)}
+        body: dict[str, JsonValue] = {
+            "receipt_id": receipt_id,
+            "tenant": self.tenant,
+            "subject_id": person.id,
+            "action": statement.action.value,
+            "channel": events[0].channel,
+            "recorded_at": _iso(events[0].recorded_at),
+            "occurred_at": _iso(events[0].occurred_at),
+            "batch_id": events[0].batch_id,
+            "purposes": [_purpose_line(event, notices) for event in events],
+            "remains": list(remains),
+        }
+        kind = "consent" if statement.action is ConsentAction.GRANT else "termination"
+        return StoredReceipt(
+            id=receipt_id, tenant=self.tenant, subject_id=person.id, session_id=None, kind=kind,
+            text=signer.sign(kind, body), at=tx.now(),
+        )  # fmt: skip
+
+
+def _purposes(statement: Statement) -> tuple[str, ...]:
+    """The purposes without aliases and repetitions, in the order given."""
+    named = tuple(dict.fromkeys(consent_purpose(name).id for name in statement.purposes))
+    if not named:
+        raise UsageError("Name at least one purpose.", reason="unknown_purpose")
+    if statement.event_ids and len(statement.event_ids) != len(named):
+        raise UsageError("Give one event id per purpose.", reason="event_ids")
+    return named
+
+
+def _concerned(recording: Recording, purposes: Sequence[str]) -> bool:
+    """Whether a recording needs one of these purposes to go on."""
+    needed = {VOICE_RECORDING, VOICE_ANALYSIS, EMBEDDING}
+    if recording.shape == "submit" or recording.discard_source:
+        needed.add(RETENTION)
+    return not recording.ended and bool(needed & set(purposes))
+
+
+def _remains(tx: UnitOfWork, person: Subject, action: ConsentAction) -> tuple[str, ...]:
+    """What is still held after a withdrawal, why, and until when: plain words for the termination receipt."""
+    if action is ConsentAction.GRANT:
+        return ()
+    remains = []
+    for recording in tx.recordings.of_subject(person.id):
+        for record in tx.records.of_session(recording.id):
+            remains.append(
+                f"{record.kind} of session {recording.id}: sealed, until {_iso(record.expires_at)}, "
+                "kept for the person's own access"
+            )
+    remains.append("this receipt and the consent history, as proof, until the person is erased")
+    remains.append("audit entries under a pseudonym that erasure unlinks")
+    return tuple(remains)
+
+
+def _purpose_line(event: ConsentEvent, notices: dict[str, NoticeVersion]) -> dict[str, JsonValue]:
+    purpose = consent_purpose(event.purpose)
+    notice = notices[event.notice_id] if event.notice_id else None
+    return {
+        "event_id": event.id,
+        "purpose": purpose.id,
+        "legal_basis": purpose.legal_basis,
+        "notice_sha256": notice.sha256 if notice else None,
+        "notice_version": notice.version if notice else None,
+        "notice_locale": notice.locale if notice else None,
+    }
+
+
+def _iso(at: datetime) -> str:
+    return at.isoformat(timespec="microseconds")

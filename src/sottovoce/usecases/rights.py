@@ -1,0 +1,275 @@
+"""Erasure, whole person or one session: promised first, then done, then looked at again, then said.
+
+Rules upheld here, in order:
+1. tx-e1 commits the promise (state ERASING, request, tombstone, erase job, audit) before anything is destroyed;
+   open() resumes what is interrupted.
+2. Key rows go first: from then on nothing is readable, whatever becomes of rows and bodies (law 7, I10).
+3. Erasure wins over running work: its mark makes every other compare-and-swap fail (F24).
+4. "Erased" is said only after looking again at every store, by what stands there.
+5. The same request id gives the stored receipt; unknown and erased persons get one identical "nothing held" answer
+   (F26, C11d). No consent is asked for a right (law 6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from sottovoce.errors import Conflict, StorageError, UsageError
+from sottovoce.model.canonical import JsonValue
+from sottovoce.model.ids import RandomBytes, check_id, new_id
+from sottovoce.model.job import Job
+from sottovoce.model.outcome import ErasureOutcome
+from sottovoce.model.recording import Recording
+from sottovoce.model.request import ErasureRequest, Tombstone
+from sottovoce.model.subject import Caller, Subject, SubjectState
+from sottovoce.ports import Blobs, Database, UnitOfWork
+from sottovoce.usecases.discard import body_path
+from sottovoce.usecases.keyring import Keyring
+from sottovoce.usecases.people import People
+from sottovoce.usecases.receipts import ReceiptBook
+from sottovoce.usecases.trail import Trail
+
+_Result = Literal["erased", "nothing_held", "would_erase"]
+_REMAINS = [
+    "the erasure request and a tombstone, with internal ids only",
+    "audit entries under a pseudonym whose key is destroyed",
+    "backups of the key store made before, until the epoch of their key ends (`sottovoce keys rotate`)",
+    "copies of receipts that were handed out",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rights:
+    database: Database
+    keyring: Keyring
+    bodies: Blobs
+    people: People
+    trail: Trail
+    receipts: ReceiptBook
+    random_bytes: RandomBytes
+    tenant: str
+
+    def erase(
+        self, subject: str, *, session_id: str | None = None, request_id: str | None = None, caller: Caller
+    ) -> ErasureOutcome:  # fmt: skip
+        """Erase a person, or one of their sessions. Idempotent; UsageError for an id that is none."""
+        if session_id is not None:
+            check_id(session_id, "session")
+        if request_id is not None:
+            check_id(request_id, "request")
+        stored = self._stored(request_id)
+        if stored is not None and stored.receipt is not None:
+            return self._outcome("erased", stored, {})
+        request = stored or self._promise(subject, session_id, request_id, caller=caller)
+        if request is None:
+            return self._nothing_held()
+        return self.carry_out(request, caller=caller)
+
+    def preview(self, subject: str, *, session_id: str | None = None) -> ErasureOutcome:
+        """What erase would destroy; changes nothing."""
+        with self.database.read() as tx:
+            person = self.people.find(tx, subject)
+            sessions = _sessions(tx, person, session_id)
+            if person is None or (session_id is not None and not sessions):
+                return ErasureOutcome("nothing_held", None, {}, None)
+            counts = tx.rows_of(person.id) if session_id is None else {}
+            records = sum(len(tx.records.of_session(s.id)) for s in sessions)
+        bodies = sum(self.bodies.exists(body_path(session.id)) for session in sessions)
+        counts = {**counts, "sessions": len(sessions), "records": records, "bodies": bodies}
+        return ErasureOutcome("would_erase", None, counts, None)
+
+    def resume(self, *, caller: Caller) -> int:
+        """Finish every erasure that was promised and interrupted; how many."""
+        with self.database.read() as tx:
+            unfinished = tx.requests.unfinished()
+        for request in unfinished:
+            self.carry_out(request, caller=caller)
+        return len(unfinished)
+
+    def carry_out(self, request: ErasureRequest, *, caller: Caller) -> ErasureOutcome:
+        """From the committed promise to the receipt; every step may be repeated."""
+        try:
+            return self._carry_out(request, caller=caller)
+        except StorageError as error:
+            # I10: a full disk must not stop an erasure. The reserve is given back and used for it, once.
+            if error.public_code != "storage_full" or not self.database.free_reserve():
+                raise
+            return self._carry_out(request, caller=caller)
+
+    def _carry_out(self, request: ErasureRequest, *, caller: Caller) -> ErasureOutcome:
+        counts = self._destroy_keys(request)
+        counts |= self._delete_bodies_and_copies(request)  # before the rows that tell where they are
+        with self.database.begin() as tx:
+            rows = (
+                tx.erase_rows(request.subject_id)
+                if request.session_id is None
+                else tx.erase_session_rows(request.session_id)
+            )
+        self.database.tidy()
+        counts |= rows
+        self._look_again(request)
+        return self._complete(request, counts, caller=caller)
+
+    # --- tx-e1 -----------------------------------------------------------------------------------------
+
+    def _promise(
+        self, subject: str, session_id: str | None, request_id: str | None, *, caller: Caller
+    ) -> ErasureRequest | None:  # fmt: skip
+        """Commit the promise; None where nothing is held."""
+        try:
+            return self._promise_once(subject, session_id, request_id, caller=caller)
+        except StorageError as error:
+            if error.public_code != "storage_full" or not self.database.free_reserve():
+                raise
+            return self._promise_once(subject, session_id, request_id, caller=caller)
+
+    def _promise_once(
+        self, subject: str, session_id: str | None, request_id: str | None, *, caller: Caller
+    ) -> ErasureRequest | None:  # fmt: skip
+        with self.database.begin() as tx:
+            person = self.people.find(tx, subject)
+            sessions = _sessions(tx, person, session_id)
+            if person is None or (session_id is not None and not sessions):
+                return None
+            tx.subjects.lock(person.id)
+            if person.state is SubjectState.ERASING:  # promised before: the same promise is carried out
+                return next(r for r in tx.requests.unfinished() if _whole(r, person))
+            scribe = self.trail.of(person.id, caller=caller)
+            request = ErasureRequest(
+                id=request_id or new_id("request", self.random_bytes), tenant=self.tenant,
+                subject_id=person.id, session_id=session_id, pseudonym=scribe.pseudonym or "",
+                requested_at=tx.now(),
+            )  # fmt: skip
+            self._mark(tx, person, sessions, request)
+            tx.requests.add(
+                request, Tombstone(session_id or person.id, self.tenant, request.id, request.requested_at)
+            )
+            tx.jobs.put(Job("erase", request.id, request.requested_at))
+            scribe.write(tx, "erasure.promised", details={"request": request.id, "session": session_id})
+        return request
+
+    def _mark(
+        self, tx: UnitOfWork, person: Subject, sessions: tuple[Recording, ...], request: ErasureRequest
+    ) -> None:  # fmt: skip
+        """Take every recording away from whoever works on it (rule 3)."""
+        if request.session_id is None:
+            tx.subjects.set_erasing(person.id)
+        for recording in sessions:
+            marked = replace(recording, erase_request_id=request.id, lease_owner=None, lease_until=None)
+            if not tx.recordings.swap(marked, expected=recording):
+                raise Conflict("The session changed while its erasure was promised.", hint="Try again.")
+
+    # --- the work --------------------------------------------------------------------------------------
+
+    def _destroy_keys(self, request: ErasureRequest) -> dict[str, int]:
+        if request.session_id is None:
+            return {"keys": self.keyring.destroy_subject(request.subject_id)}
+        with self.database.read() as tx:
+            ids = [record.id for record in tx.records.of_session(request.session_id)]
+            ids += [decision.id for decision in tx.records.decisions_of_session(request.session_id)]
+        return {"keys": self.keyring.destroy([*ids, request.session_id])}
+
+    def _inventory(self, request: ErasureRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Ids of the sessions and of the receipts that the request covers."""
+        with self.database.read() as tx:
+            if request.session_id is None:
+                sessions = tuple(recording.id for recording in tx.recordings.of_subject(request.subject_id))
+                receipts = tx.receipts.of_subject(request.subject_id)
+            else:
+                sessions = (request.session_id,)
+                receipts = tx.receipts.of_session(request.session_id)
+        return sessions, tuple(receipt.id for receipt in receipts)
+
+    def _delete_bodies_and_copies(self, request: ErasureRequest) -> dict[str, int]:
+        sessions, receipt_ids = self._inventory(request)
+        deleted = {
+            "bodies": sum(self.bodies.delete(body_path(session_id)) for session_id in sessions),
+            "receipt copies": sum(self.receipts.remove(receipt_id) for receipt_id in receipt_ids),
+        }
+        if any(self.bodies.exists(body_path(session_id)) for session_id in sessions):
+            raise _incomplete()
+        return {store: count for store, count in deleted.items() if count}
+
+    def _look_again(self, request: ErasureRequest) -> None:
+        with self.database.read() as tx:
+            if request.session_id is None:
+                rows = sum(tx.rows_of(request.subject_id).values())
+                keys_left = self.keyring.holds_anything_of(request.subject_id)
+            else:
+                rows = len(tx.records.of_session(request.session_id))
+                keys_left = self.keyring.exists(request.session_id)
+        if rows or keys_left:
+            raise _incomplete()
+
+    # --- tx-e2 -----------------------------------------------------------------------------------------
+
+    def _complete(
+        self, request: ErasureRequest, counts: dict[str, int], *, caller: Caller
+    ) -> ErasureOutcome:  # fmt: skip
+        signer = self.receipts.signer()
+        with self.database.begin() as tx:
+            current = tx.requests.get(request.id)
+            if current is not None and current.receipt is not None:
+                return self._outcome("erased", current, counts)  # another process was faster
+            done = replace(request, completed_at=tx.now())
+            text = signer.sign("erasure", _receipt_body(done, counts, self.keyring.describe_destruction()))
+            tx.requests.complete(request.id, at=tx.now(), receipt=text)
+            tx.jobs.done("erase", request.id)
+            scribe = self.trail.erased(request.pseudonym, caller=caller)
+            scribe.write(tx, "erasure.completed")
+        done = replace(done, receipt=text)
+        self.receipts.publish_text(done.id, text)
+        return self._outcome("erased", done, counts)
+
+    def _stored(self, request_id: str | None) -> ErasureRequest | None:
+        if request_id is None:
+            return None
+        with self.database.read() as tx:
+            return tx.requests.get(request_id)
+
+    def _nothing_held(self) -> ErasureOutcome:
+        """The same bytes for everybody of whom nothing is held: no id, no time."""
+        text = self.receipts.signer().sign("erasure", {"result": "nothing_held", "tenant": self.tenant})
+        return ErasureOutcome("nothing_held", None, {}, text)
+
+    def _outcome(self, result: _Result, request: ErasureRequest, counts: dict[str, int]) -> ErasureOutcome:
+        text = request.receipt or ""
+        return ErasureOutcome(result, request.id, counts, text, self.receipts.path_of_text(request.id, text))
+
+
+def _sessions(tx: UnitOfWork, person: Subject | None, session_id: str | None) -> tuple[Recording, ...]:
+    """The person's recordings, or the one of that id where it is theirs."""
+    if person is None:
+        return ()
+    recordings = tx.recordings.of_subject(person.id)
+    return recordings if session_id is None else tuple(r for r in recordings if r.id == session_id)
+
+
+def _incomplete() -> StorageError:
+    return StorageError(
+        "Something of the person is still there after it was erased; it will be tried again.",
+        hint="Run `sottovoce sweep`.",
+        reason="erasure_incomplete",
+    )
+
+
+def _whole(request: ErasureRequest, person: Subject) -> bool:
+    return request.subject_id == person.id and request.session_id is None
+
+
+def _receipt_body(request: ErasureRequest, counts: dict[str, int], destruction: str) -> dict[str, JsonValue]:
+    if request.completed_at is None:
+        raise UsageError("An erasure that is not complete has no receipt.")
+    return {
+        "result": "erased",
+        "request_id": request.id,
+        "tenant": request.tenant,
+        "subject_id": request.subject_id,
+        "session_id": request.session_id,
+        "requested_at": request.requested_at.isoformat(timespec="seconds"),
+        "completed_at": request.completed_at.isoformat(timespec="seconds"),
+        "destroyed": dict(sorted(counts.items())),
+        "key_destruction": destruction,
+        "remains": list(_REMAINS),
+    }

@@ -1,0 +1,114 @@
+"""Fundamental frequency: subharmonic summation, candidates, path, energy gate (specification 7.2 to 7.4).
+
+Source: Hermes 1988.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sottovoce.voice.egemaps.frames import Stream
+from sottovoce.voice.egemaps.numeric import F32, F64, Bools, Ints, as_float32, local_maxima, parabola_vertex
+from sottovoce.voice.egemaps.octave import OctaveAxis, octave_axis, octave_spectrum
+from sottovoce.voice.egemaps.viterbi import best_path
+
+HARMONICS = 15
+COMPRESSION = 0.85
+CANDIDATES = 6
+LOWEST_HZ, HIGHEST_HZ = 55.0, 1000.0
+RMS_GATE = 0.001
+REFERENCE_HZ = 27.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Up to six candidates per frame, packed to the left; what is missing is 0."""
+
+    frequency_hz: F32  # (frames, 6)
+    voicing: F32  # (frames, 6), 0..1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pitch:
+    """The decided contour."""
+
+    f0_hz: F32  # (frames,), 0 where unvoiced
+    undecided: int  # frames at the end that an online decoder would still hold (specification 7.3)
+
+    @property
+    def voiced(self) -> Bools:
+        return self.f0_hz > 0
+
+    @property
+    def semitones(self) -> F32:
+        """(frames,) above 27.5 Hz, 0 where unvoiced."""
+        safe = np.where(self.voiced, self.f0_hz, REFERENCE_HZ).astype(np.float64)
+        return as_float32(12 * np.log2(safe / REFERENCE_HZ))
+
+
+def track(windowed: F32, magnitude: F32, stream: Stream) -> Pitch:
+    """Gaussian-windowed 60 ms frames and their magnitudes -> the F0 contour."""
+    candidates = find_candidates(summation(octave_spectrum(magnitude, stream), stream), stream)
+    slots, undecided = best_path(candidates.frequency_hz, candidates.voicing)
+    padded = np.pad(candidates.frequency_hz, ((0, 0), (0, 1)))  # the last slot is "unvoiced"
+    f0_hz = padded[np.arange(len(slots)), slots]
+    loud = np.sqrt(np.mean(windowed.astype(np.float64) ** 2, axis=1)) > RMS_GATE
+    return Pitch(np.where(loud, f0_hz, np.float32(0)), undecided)
+
+
+def summation(spectrum: F32, stream: Stream) -> F32:
+    """(frames, n) octave spectrum -> its subharmonic sum of 15 compressed, shifted copies."""
+    total = spectrum.copy()
+    per_octave = float(np.float32(octave_axis(stream).points_per_octave))
+    for harmonic in range(2, HARMONICS + 1):
+        shift = int(per_octave * np.log2(harmonic))
+        total[:, :-shift] += np.float32(COMPRESSION ** (harmonic - 1)) * spectrum[:, shift:]
+    positive: F32 = np.maximum(total / np.float32(HARMONICS), np.float32(0))
+    return positive
+
+
+def find_candidates(total: F32, stream: Stream) -> Candidates:
+    """(frames, n) subharmonic sum -> the six strongest peaks, refined, limited to 55..1000 Hz."""
+    frequency, score = _refined_peaks(total, octave_axis(stream))
+    mean = np.mean(total, axis=1, dtype=np.float64, keepdims=True)
+    sound = (score > mean) & (score > 0)
+    voicing = np.where(sound, 1 - mean / np.where(sound, score, 1.0), 0.0)
+    keep = (frequency >= LOWEST_HZ) & (frequency <= HIGHEST_HZ)
+    order = np.argsort(~keep, axis=1, kind="stable")
+    packed = (np.take_along_axis(np.where(keep, a, 0.0), order, axis=1) for a in (frequency, voicing, score))
+    return _strongest_first(*packed)
+
+
+def _refined_peaks(total: F32, axis: OctaveAxis) -> tuple[F64, F64]:
+    """(frames, 6) frequency and score of the largest local maxima, strongest first; 0 where there is none."""
+    rest = np.where(local_maxima(total), total, np.float32(0))
+    rest[:, [0, -1]] = 0
+    rows = np.arange(len(total))
+    frequency, score = np.zeros((2, len(total), CANDIDATES))
+    for slot in range(CANDIDATES):
+        at = np.argmax(rest, axis=1)
+        found = rest[rows, at] > 0
+        frequency[found, slot], score[found, slot] = _refine(total[found], at[found], axis)
+        rest[rows, at] = 0
+    return frequency, score
+
+
+def _refine(total: F32, at: Ints, axis: OctaveAxis) -> tuple[F64, F64]:
+    points = axis.points.astype(np.float32).astype(np.float64)
+    rows = np.arange(len(at))
+    x = (points[at - 1], points[at], points[at + 1])
+    y = tuple(total[rows, at + offset].astype(np.float64) for offset in (-1, 0, 1))
+    vertex, height = parabola_vertex(x, (y[0], y[1], y[2]))
+    return np.exp2(vertex), height
+
+
+def _strongest_first(frequency: F64, voicing: F64, score: F64) -> Candidates:
+    """The highest score changes places with position 0: a swap, not a sort."""
+    rows, best = np.arange(len(score)), np.argmax(score, axis=1)
+    for values in (frequency, voicing):
+        first = values[:, 0].copy()
+        values[:, 0] = values[rows, best]
+        values[rows, best] = first
+    return Candidates(as_float32(frequency), as_float32(voicing))

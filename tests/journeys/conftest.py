@@ -1,0 +1,100 @@
+"""The command line as a stranger uses it: real processes, homes of their own, and never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CONSENTS = ("voice_recording", "voice_analysis", "data_retention_30_days")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What one command printed and ended with."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@dataclass(frozen=True)
+class Cli:
+    """`sottovoce` on one home, in an environment that holds nothing of the caller's."""
+
+    home: Path
+    folder: Path
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("SOTTOVOCE_")}
+        plain.pop("NO_COLOR", None)
+        return {**plain, "HOME": str(self.folder), "SOTTOVOCE_HOME": str(self.home), **self.extra}
+
+    def command(self, *arguments: str | Path) -> list[str]:
+        return [sys.executable, "-m", "sottovoce", *map(str, arguments)]
+
+    def __call__(self, *arguments: str | Path, code: int | None = 0) -> Done:
+        """Run it; the exit code must be `code` (None: any), and no traceback may be seen."""
+        done = subprocess.run(
+            self.command(*arguments), env=self.environ, cwd=self.folder, capture_output=True, text=True,
+            check=False, timeout=120,
+        )  # fmt: skip
+        no_traceback(done.stderr + done.stdout)
+        if code is not None:
+            assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
+        given: dict[str, Any] = {
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+            **options,
+        }
+        return subprocess.Popen(self.command(*arguments), env=self.environ, cwd=self.folder, **given)
+
+    def having(self, **extra: str) -> Cli:
+        """The same with some more environment variables."""
+        return replace(self, extra={**self.extra, **extra})
+
+    def grant(self, subject: str, *purposes: str) -> None:
+        self("consent", "grant", "--subject", subject, "--purpose", *(purposes or CONSENTS))
+
+
+def no_traceback(text: str) -> None:
+    assert "Traceback" not in text
+    assert 'File "' not in text
+    assert "[internal]" not in text
+
+
+@pytest.fixture(scope="session")
+def cli_at(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Cli]:
+    """A command line on a home that nobody has used yet."""
+
+    def make(home: Path | None = None) -> Cli:
+        folder = tmp_path_factory.mktemp("journey")
+        return Cli(home or folder / "home", folder)
+
+    return make
+
+
+@pytest.fixture
+def cli(cli_at: Callable[..., Cli]) -> Cli:
+    return cli_at()

@@ -1,0 +1,166 @@
+"""The promises of ports.Extractor, kept by the in-process fake and by the sealed child alike."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sottovoce.adapters.extractor import SealedExtractor
+from sottovoce.adapters.memory import InlineExtractor
+from sottovoce.errors import AudioRejected, InputUnreadable, IntegrityError, UsageError
+from sottovoce.model.features import FEATURE_COUNT, Extraction
+from sottovoce.ports import Descriptor, ExtractOptions, Extractor, SealedBody
+from sottovoce.sealing.envelope import seal_body
+
+KEY, CONTEXT = bytes(range(32)), b"context"
+OFFSET = b"a header of its own"
+
+
+@pytest.fixture(scope="module", params=[InlineExtractor, SealedExtractor])
+def extractor(request: pytest.FixtureRequest) -> Iterator[Extractor]:
+    made: Callable[[], Extractor] = request.param
+    running = made()
+    yield running
+    running.close()
+
+
+def run(extractor: Extractor, data: bytes, folder: Path, options: ExtractOptions | None = None) -> Extraction:
+    path = folder / "clip"
+    path.write_bytes(data)
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return extractor.extract(Descriptor(fd), options or ExtractOptions())
+    finally:
+        os.close(fd)
+
+
+def run_sealed(
+    extractor: Extractor,
+    data: bytes,
+    folder: Path,
+    *,
+    key: bytes = KEY,
+    options: ExtractOptions | None = None,
+) -> Extraction:
+    path = folder / "body"
+    path.write_bytes(OFFSET + seal_body(KEY, data, CONTEXT))
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        body = SealedBody(fd, key, CONTEXT, len(OFFSET))
+        return extractor.extract(body, options or ExtractOptions())
+    finally:
+        os.close(fd)
+
+
+def wav(samples: np.ndarray[tuple[int, ...], np.dtype[np.float64]], rate: int = 16_000) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="WAV", subtype="PCM_16")
+    return file.getvalue()
+
+
+def test_a_voice_gives_88_numbers_and_its_quality(
+    extractor: Extractor, jfk_path: Path, tmp_path: Path
+) -> None:
+    result = run(extractor, jfk_path.read_bytes(), tmp_path)
+    assert len(result.features.values) == FEATURE_COUNT
+    assert (result.features.profile, result.features.sample_rate_hz) == ("compat", 16_000)
+    assert result.quality.duration_s == pytest.approx(11.0)
+    assert (result.quality.source_codec, result.quality.source_rate_hz) == ("flac/pcm_16", 16_000)
+    assert result.quality.has_voice
+    assert result.embedding is None
+
+
+def test_a_sealed_body_gives_the_same(extractor: Extractor, jfk_path: Path, tmp_path: Path) -> None:
+    data = jfk_path.read_bytes()
+    assert run_sealed(extractor, data, tmp_path) == run(extractor, data, tmp_path)
+
+
+def test_the_same_recording_gives_the_same_numbers(
+    extractor: Extractor, jfk_path: Path, tmp_path: Path
+) -> None:
+    data = jfk_path.read_bytes()
+    assert run(extractor, data, tmp_path) == run(extractor, data, tmp_path)
+
+
+def test_another_key_does_not_open(extractor: Extractor, tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError):
+        run_sealed(extractor, wav(np.zeros(16_000)), tmp_path, key=bytes(32))
+
+
+def test_a_cut_body_does_not_open(extractor: Extractor, tmp_path: Path) -> None:
+    path = tmp_path / "body"
+    path.write_bytes(seal_body(KEY, wav(np.zeros(64_000)), CONTEXT)[:-100])
+    with path.open("rb") as file, pytest.raises(IntegrityError):
+        extractor.extract(SealedBody(file.fileno(), KEY, CONTEXT), ExtractOptions())
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [(b"", "empty"), (b"no sound at all", "unknown_format"), (wav(np.zeros(1000)), "too_short"), (wav(np.zeros(16_000))[:9000], "truncated")],
+    ids=["empty", "unknown_format", "too_short", "truncated"],
+)  # fmt: skip
+def test_refusals_carry_their_reason(extractor: Extractor, tmp_path: Path, data: bytes, reason: str) -> None:
+    for go in (run, run_sealed):
+        with pytest.raises(AudioRejected) as caught:
+            go(extractor, data, tmp_path)
+        assert caught.value.reason == reason
+        assert caught.value.hint
+
+
+def test_options_reach_the_pipeline(extractor: Extractor, tmp_path: Path) -> None:
+    left = np.sin(np.arange(32_000) / 20) * 0.5
+    data = wav(np.stack([left, np.zeros(32_000)], axis=1))
+    second = run(extractor, data, tmp_path, ExtractOptions(channel="1"))
+    assert (second.quality.channel, second.quality.source_channels) == ("1", 2)
+    assert "no_voice" in second.quality.flags
+    cut = run(extractor, data, tmp_path, ExtractOptions(max_analysed_s=1.0, channel="mix"))
+    assert cut.quality.duration_s == 1.0
+    assert "cut" in cut.quality.flags
+    kept = run(extractor, data[:90_000], tmp_path, ExtractOptions(accept_truncated=True))
+    assert "truncated" in kept.quality.flags
+
+
+def test_X18_the_size_limit_counts_for_files_and_sealed_bodies(extractor: Extractor, tmp_path: Path) -> None:
+    """A recording above the size limit is refused, sealed or not."""
+    data = wav(np.zeros(16_000))
+    exact = ExtractOptions(max_body_bytes=len(data))
+    below = ExtractOptions(max_body_bytes=len(data) - 1)
+    assert run(extractor, data, tmp_path, exact) == run_sealed(extractor, data, tmp_path, options=exact)
+    for refused in (
+        lambda: run(extractor, data, tmp_path, below),
+        lambda: run_sealed(extractor, data, tmp_path, options=below),
+    ):
+        with pytest.raises(AudioRejected) as caught:
+            refused()
+        assert caught.value.reason == "too_large"
+
+
+def test_only_regular_files_are_read(extractor: Extractor, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    fd = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(InputUnreadable):
+            extractor.extract(Descriptor(fd), ExtractOptions())
+    finally:
+        os.close(fd)
+
+
+def test_an_unknown_profile_is_a_usage_error(extractor: Extractor, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        run(extractor, wav(np.zeros(16_000)), tmp_path, ExtractOptions(profile="unheard of"))
+
+
+def test_the_level_is_one_of_two(extractor: Extractor) -> None:
+    assert extractor.level() in {"seccomp", "rlimits"}
+
+
+def test_closing_twice_is_fine(extractor: Extractor) -> None:
+    other = type(extractor)()
+    other.close()
+    other.close()

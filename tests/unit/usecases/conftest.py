@@ -1,0 +1,172 @@
+"""The hall on the shipped fakes: a whole platform in memory, with a clock that tests move."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sottovoce.adapters.memory import (
+    FixedClock,
+    MemoryBlobs,
+    MemoryDatabase,
+    MemoryKeys,
+    MemoryKeyStore,
+    MemoryLiveness,
+    SeededEntropy,
+)
+from sottovoce.app import Adapters, Platform, assemble
+from sottovoce.model.features import Extraction, FeatureVector, Quality, SandboxLevel
+from sottovoce.model.outcome import Analysis, Submission
+from sottovoce.model.purpose import RETENTION, VOICE_ANALYSIS, VOICE_RECORDING
+from sottovoce.model.recording import Recording
+from sottovoce.model.subject import Caller
+from sottovoce.ports import Descriptor, ExtractOptions, SealedBody
+from sottovoce.settings import Settings
+from sottovoce.usecases.record import Ask
+
+ALL = (VOICE_RECORDING, VOICE_ANALYSIS, RETENTION)
+CALLER = Caller(actor="tester", channel="test")
+
+
+def some_extraction(*, voiced_frames: int = 500) -> Extraction:
+    features = FeatureVector(
+        values=tuple(20.0 + i / 7 for i in range(88)),
+        profile="compat",
+        version="egemaps-88/1",
+        sample_rate_hz=16000,
+    )
+    quality = Quality(
+        duration_s=11.0, voiced_frames=voiced_frames, clipped_share=0.0, snr_db=31.5, source_codec="wav/pcm_16",
+        source_rate_hz=16000, source_channels=1, channel="0", flags=(),
+    )  # fmt: skip
+    return Extraction(features, quality)
+
+
+@dataclass
+class ScriptedExtractor:
+    """Answers with one extraction; `before` runs inside, to interleave; `failing` is raised instead."""
+
+    extraction: Extraction = field(default_factory=some_extraction)
+    failing: list[BaseException] = field(default_factory=list)
+    before: Callable[[], None] | None = None
+    sources: list[Descriptor | SealedBody] = field(default_factory=list)
+
+    def level(self) -> SandboxLevel:
+        return "rlimits"
+
+    def extract(self, source: Descriptor | SealedBody, options: ExtractOptions) -> Extraction:
+        self.sources.append(source)
+        if self.before is not None:
+            self.before()
+        if self.failing:
+            raise self.failing.pop(0)
+        return self.extraction
+
+    def close(self) -> None:
+        return
+
+
+@dataclass
+class MemorySource:
+    """A source whose bytes are in memory; `unlinked` tells what became of it."""
+
+    data: bytes = b"RIFF" + bytes(range(256)) * 40
+    fd: int = -1
+    unlinked: bool = False
+
+    def __post_init__(self) -> None:
+        self._stream = io.BytesIO(self.data)
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.data)
+
+    def discard(self) -> bool:
+        self.unlinked = True
+        return True
+
+    def read_into(self, buffer: memoryview) -> int:
+        return self._stream.readinto(buffer)
+
+
+@dataclass
+class Hall:
+    """A platform on fakes, with short words for what tests say often."""
+
+    platform: Platform
+    adapters: Adapters
+    clock: FixedClock
+    extractor: ScriptedExtractor
+    database: MemoryDatabase
+    bodies: MemoryBlobs
+
+    caller = CALLER
+    source = MemorySource
+
+    def grant(self, subject: str = "anna", purposes: Sequence[str] = ALL) -> None:
+        self.platform.grant(subject=subject, purposes=purposes, caller=CALLER)
+
+    def analyze(self, subject: str = "anna", source: MemorySource | None = None, **ask: object) -> Analysis:
+        wanted = Ask(subject=subject, **ask)  # type: ignore[arg-type]
+        return self.platform._record.analyze(source or MemorySource(), wanted, caller=CALLER)
+
+    def submit(self, subject: str = "anna", source: MemorySource | None = None, **ask: object) -> Submission:
+        given = source or MemorySource()
+        wanted = Ask(subject=subject, **ask)  # type: ignore[arg-type]
+        return self.platform._record.submit(given.read_into, wanted, caller=CALLER)
+
+    def recording(self, session_id: str) -> Recording | None:
+        with self.database.read() as tx:
+            return tx.recordings.get(session_id)
+
+    def recordings(self, subject: str = "anna") -> tuple[Recording, ...]:
+        with self.database.read() as tx:
+            person = self.platform._record.people.find(tx, subject)
+            return tx.recordings.of_subject(person.id) if person else ()
+
+    def kinds_of_events(self) -> list[str]:
+        self.platform._number()
+        with self.database.read() as tx:
+            return [event.kind for event in tx.events.iterate()]
+
+    def advance(self, **by: float) -> None:
+        self.clock.advance(timedelta(**by))
+
+    def audio_left(self) -> tuple[int, int]:
+        """(bodies, keys of recordings) that still exist."""
+        keys = [row for row in self.platform.keyring.rows() if row.kind == "recording"]
+        return len(list(self.bodies.list())), len(keys)
+
+
+def make_hall(home: Path, **settings: object) -> Hall:
+    clock = FixedClock()
+    database, bodies, extractor = (
+        MemoryDatabase(clock=clock),
+        MemoryBlobs(clock=clock.now),
+        ScriptedExtractor(),
+    )
+    adapters = Adapters(
+        database=database, keys=MemoryKeys(), long_lived=MemoryKeyStore(), short_lived=MemoryKeyStore(),
+        bodies=bodies, receipt_copies=MemoryBlobs(clock=clock.now), extractor=extractor,
+        liveness=MemoryLiveness(), clock=clock, entropy=SeededEntropy(7),
+    )  # fmt: skip
+    home.mkdir(parents=True, exist_ok=True)
+    platform = assemble(adapters, Settings(home=home, **settings))  # type: ignore[arg-type]
+    return Hall(platform, adapters, clock, extractor, database, bodies)
+
+
+@pytest.fixture
+def new_hall(tmp_home: Path) -> Callable[..., Hall]:
+    return lambda **settings: make_hall(tmp_home, **settings)
+
+
+@pytest.fixture
+def hall(new_hall: Callable[..., Hall]) -> Iterator[Hall]:
+    made = new_hall()
+    yield made
+    made.platform.close()
