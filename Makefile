@@ -50,11 +50,13 @@ corpus: $(VENV)/.dev-installed  ## analyse every real recording of ../shared/dat
 	@$(BIN)/python scripts/analyze_corpus.py
 
 bench: $(VENV)/.dev-installed  ## all benchmarks; figures with their conditions go to docs/reference/figures.md
-	@for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; \
+	    record=$$(grep -q -e --record "$$script" && echo --record); \
+	    $(BIN)/python "$$script" $$record || exit 1; done
 
 figures: $(VENV)/.dev-installed bench  ## every figure of the documentation anew: benchmarks, installed size, corpus
 	@$(BIN)/python scripts/installed_size.py --record
-	@$(BIN)/python scripts/analyze_corpus.py
+	@$(BIN)/python scripts/analyze_corpus.py --record
 
 promises: $(VENV)/.dev-installed  ## write docs/reference/promises.md from the tests
 	@$(BIN)/python scripts/promises.py

@@ -1,6 +1,6 @@
 """What the sealed child costs: start-up, overhead per recording against the bare pipeline, memory of long files.
 
-    python benchmarks/bench_child.py [--clips 20] [--json]
+    python benchmarks/bench_child.py [--clips 20] [--json] [--record]
 
 Overhead: the same 30 s clip, turn about through the sealed child and through the pipeline in this process.
 Memory: a 60-minute file at 16 and 48 kHz, by descriptor and as a sealed body; the resident memory of this process
@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -23,6 +24,7 @@ import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,9 +40,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=20)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--record", action="store_true", help="write the figures into docs/reference/figures.md"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        figures = {
+        figures: dict[str, Any] = {
             "conditions": conditions(),
             "start_s": start_up(Path(folder)),
             "clip_30_s": overhead(Path(folder), arguments.clips),
@@ -51,6 +56,40 @@ def main() -> None:
             ],
         }
     print(json.dumps(figures, indent=None if arguments.json else 2))
+    if arguments.record:
+        write_down(figures)
+
+
+def write_down(figures: dict[str, Any]) -> None:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+    from figures import record  # type: ignore[import-not-found]
+
+    clip, start = figures["clip_30_s"], figures["start_s"]
+    rows = [
+        "| what | figure |",
+        "|---|---|",
+        f"| start of the parent to the first result | {start['first_result_median']:.2f} s (median of 3) |",
+        f"| a 30 s clip in one process, min / median / max | {shown(clip['bare_ms'])} ms |",
+        f"| the same through the sealed child | {shown(clip['sealed_ms'])} ms |",
+        f"| difference, clip by clip | {shown(clip['extra_ms'])} ms |",
+        f"| ratio of the medians | {clip['ratio_of_medians']} |",
+        *(
+            f"| 60-minute file, {peak['rate_hz']} Hz, {peak['source']}: peak of all processes "
+            f"| {peak['rss_mb']} MB ({peak['pss_mb']} MB with shared pages counted once) |"
+            for peak in figures["hour_peak_mb"]
+        ),
+    ]
+    load = figures["conditions"]["load"]
+    record(
+        "bench-child",
+        "Sealed child",
+        "\n".join(rows),
+        conditions=f"level {clip['level']}; load {load} at the start",
+    )
+
+
+def shown(values: dict[str, float]) -> str:
+    return f"{values['min']} / {values['median']} / {values['max']}"
 
 
 def conditions() -> dict[str, object]:
@@ -130,8 +169,6 @@ with SealedExtractor() as extractor:
     quality = extractor.extract(sealed if {sealed} else Descriptor(fd), ExtractOptions()).quality
     print(time.perf_counter() - began, "cut" in quality.flags)
 """
-    import subprocess
-
     service = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     peaks = {"rss": 0, "pss": 0}
     watcher = threading.Thread(target=watch, args=(service, peaks))
@@ -149,10 +186,10 @@ with SealedExtractor() as extractor:
     }
 
 
-def watch(service: object, peaks: dict[str, int]) -> None:
+def watch(service: subprocess.Popen[str], peaks: dict[str, int]) -> None:
     """Sum RSS and PSS of the service and its descendants until it ends."""
-    while service.poll() is None:  # type: ignore[attr-defined]
-        family = descendants(service.pid)  # type: ignore[attr-defined]
+    while service.poll() is None:
+        family = descendants(service.pid)
         peaks["rss"] = max(peaks["rss"], sum(memory(pid, "Rss:") for pid in family))
         peaks["pss"] = max(peaks["pss"], sum(memory(pid, "Pss:") for pid in family))
         time.sleep(0.005)

@@ -82,7 +82,7 @@ def main() -> int:
     return 0
 
 
-def arguments() -> argparse.Namespace:
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -92,7 +92,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=int, help="only clips of this sample rate")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of recordings")
     parser.add_argument("--seed", type=int, default=1, help="which clips are drawn")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def choose(options: argparse.Namespace) -> list[Path]:

@@ -39,13 +39,15 @@ class Cli:
 
     home: Path
     folder: Path
+    named: bool = True  # whether the environment names the home
     extra: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environ(self) -> dict[str, str]:
         plain = {name: value for name, value in os.environ.items() if not name.startswith("SOTTOVOCE_")}
         plain.pop("NO_COLOR", None)
-        return {**plain, "HOME": str(self.folder), "SOTTOVOCE_HOME": str(self.home), **self.extra}
+        home = {"SOTTOVOCE_HOME": str(self.home)} if self.named else {}
+        return {**plain, "HOME": str(self.folder), **home, **self.extra}
 
     def command(self, *arguments: str | Path) -> list[str]:
         return [sys.executable, "-m", "sottovoce", *map(str, arguments)]

@@ -65,7 +65,7 @@ def test_C4b_the_receipt_verifies_offline_and_only_as_it_was_signed(
     assert (elsewhere["verified"], elsewhere["kind"]) == (True, "recording")
     data = bytearray(receipt.read_bytes())
     flipped = tmp_path / "flipped.json"
-    for place in range(data.index(b'"body"'), len(data) - 10, len(data) // 12):
+    for place in range(data.index(b'"body"'), len(data) - 10, len(data) // 4):
         changed = bytes([*data[:place], data[place] ^ 1, *data[place + 1 :]])
         flipped.write_bytes(changed)
         assert anna("verify", flipped, code=None).code in (5, 8), f"bit 0 of byte {place}"
@@ -112,6 +112,7 @@ def test_every_reading_verb_speaks_json_and_plain_words(anna: Any, answer: Any) 
         ("erase", "--subject", "anna", "--dry-run"), ("keys", "rotate", "--dry-run"),
     ):  # fmt: skip
         assert anna(*line, "--json").json
+    for line in (("doctor",), ("audit", "show")):
         shown = anna(*line)
         assert shown.out.strip()
         assert "\x1b[" not in shown.out + shown.err
@@ -193,9 +194,7 @@ def test_one_bad_file_among_several_never_stops_the_others(cli: Any, jfk_path: P
     done = cli("analyze", *names, "--subject", "emil", "--json", code=1)
     assert [line["file"] for line in done.lines] == [str(name) for name in names]
     codes = [line.get("error", {}).get("code") for line in done.lines]
-    assert codes == ["unknown_format", None, "empty", "not_a_file", "input_unreadable", None] or codes == [
-        "unknown_format", None, "empty", "input_unreadable", "input_unreadable", None,
-    ]  # fmt: skip
+    assert codes == ["unknown_format", None, "empty", "not_a_file", "file_missing", None]
     kinds = {line["error"]["kind"] for line in done.lines if "error" in line}
     assert kinds <= {"audio_rejected", "input_unreadable"}
     assert len(cli("sessions", "--subject", "emil", "--json").json) >= 2

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ def test_M04_a_submitted_recording_is_sealed_then_worked_on_then_gone(cli: Any, 
     cli.grant("anna")
     waiting = cli("submit", jfk_path, "--subject", "anna", "--json").json
     bodies = [path for path in (cli.home / "bodies").rglob("*") if path.is_file()]
-    assert [path.stat().st_size for path in bodies] == [waiting["body_bytes"]]
     clip = jfk_path.read_bytes()
+    assert [path.stat().st_size > len(clip) for path in bodies] == [True]
     sealed = bodies[0].read_bytes()
     assert not any(clip[i : i + 16] in sealed for i in range(4096, len(clip) - 16, 997))
     worked = cli("worker", "--once", "--json").lines
@@ -158,7 +159,7 @@ def test_home_is_named_before_or_after_the_verb_or_by_the_environment(
         states = other(*line, "--json").json
         assert {state["purpose"] for state in states if state["status"] == "granted"} >= {"voice_analysis"}
     assert not other.home.exists()
-    here = other.having(SOTTOVOCE_HOME="", XDG_DATA_HOME=str(other.folder / "data"))
+    here = replace(other, named=False).having(XDG_DATA_HOME=str(other.folder / "data"))
     here("keys", "status")
     assert (other.folder / "data" / "sottovoce" / "identity.json").exists()
 
@@ -168,7 +169,7 @@ def test_demo_is_true_and_leaves_nothing_behind(cli: Any, tmp_path: Path) -> Non
     told = quiet("demo", "--json").json
     assert told["held"] is True
     assert told["submit"]["found"] == 0
-    assert told["submit"]["found_in_clip"] >= told["submit"]["pieces"] > 1000
+    assert told["submit"]["found_in_recording"] > 1000
     assert told["gone"]["body_exists"] is False
     assert told["receipt"]["flipped_bit"] == "signature_broken"
     assert len(told["insight"]["features"]) == 88

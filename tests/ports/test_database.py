@@ -21,7 +21,7 @@ import pytest
 from sottovoce.adapters.database import SqliteDatabase
 from sottovoce.adapters.memory import FixedClock, MemoryDatabase
 from sottovoce.errors import Conflict, IntegrityError, SchemaNewer, SottovoceError, StorageError
-from sottovoce.model.consent import ConsentAction, ConsentEvent, NoticeVersion
+from sottovoce.model.consent import ConsentAction, ConsentEvent, NoticeVersion, material_ordinals
 from sottovoce.model.event import AuditEvent
 from sottovoce.model.job import Job
 from sottovoce.model.record import Decision, SealedRecord, StoredReceipt
@@ -349,6 +349,20 @@ def test_notices_come_by_purpose_and_ordinal(database: Database) -> None:
         assert tx.consents.notices("another tenant") == ()
         with pytest.raises(Conflict):
             tx.consents.add_notice(notice(9, version="v2"))
+
+
+def test_C3a_the_latest_material_notice_is_known_per_purpose(database: Database) -> None:
+    """Which text asks everybody again is read from the published notices; a mere correction does not count."""
+    published = [
+        notice(1), notice(2), notice(3, material=False), notice(4, purpose="embedding", material=False),
+        notice(5, purpose="model_training"), notice(6, tenant="other"),
+    ]  # fmt: skip
+    with database.begin() as tx:
+        for each in published:
+            tx.consents.add_notice(each)
+        assert tx.consents.material("default") == {"voice_analysis": 2, "model_training": 5}
+        assert tx.consents.material("default") == material_ordinals(tx.consents.notices("default"))
+        assert tx.consents.material("nobody") == {}
 
 
 def test_consent_events_get_ascending_numbers_in_order(database: Database) -> None:

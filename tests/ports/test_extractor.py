@@ -13,7 +13,7 @@ import soundfile
 
 from sottovoce.adapters.extractor import SealedExtractor
 from sottovoce.adapters.memory import InlineExtractor
-from sottovoce.errors import AudioRejected, InputUnreadable, IntegrityError, UsageError
+from sottovoce.errors import AudioRejected, ConfigurationError, InputUnreadable, IntegrityError, UsageError
 from sottovoce.model.features import FEATURE_COUNT, Extraction
 from sottovoce.ports import Descriptor, ExtractOptions, Extractor, SealedBody
 from sottovoce.sealing.envelope import seal_body
@@ -102,9 +102,14 @@ def test_a_cut_body_does_not_open(extractor: Extractor, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("data", "reason"),
-    [(b"", "empty"), (b"no sound at all", "unknown_format"), (wav(np.zeros(1000)), "too_short"), (wav(np.zeros(16_000))[:9000], "truncated")],
+    [
+        (b"", "empty"),
+        (b"no sound at all", "unknown_format"),
+        (wav(np.zeros(1000)), "too_short"),
+        (wav(np.zeros(16_000))[:9000], "truncated"),
+    ],
     ids=["empty", "unknown_format", "too_short", "truncated"],
-)  # fmt: skip
+)
 def test_refusals_carry_their_reason(extractor: Extractor, tmp_path: Path, data: bytes, reason: str) -> None:
     for go in (run, run_sealed):
         with pytest.raises(AudioRejected) as caught:
@@ -164,3 +169,9 @@ def test_closing_twice_is_fine(extractor: Extractor) -> None:
     other = type(extractor)()
     other.close()
     other.close()
+
+
+def test_an_embedding_model_that_is_none_is_a_configuration_error(jfk_path: Path, tmp_path: Path) -> None:
+    with SealedExtractor() as extractor, pytest.raises(ConfigurationError) as caught:
+        run(extractor, jfk_path.read_bytes(), tmp_path, ExtractOptions(embedding_model=str(tmp_path)))
+    assert caught.value.reason == "model_missing"

@@ -146,7 +146,7 @@ class SqliteKeyStore:
 
     def rewrap(self, rows: Sequence[KeyRow], *, from_epoch: int) -> int:
         with self._transaction() as db:
-            return sum(_rewrap(db, row, from_epoch) for row in rows)
+            return _rewrap(db, rows, from_epoch)
 
     def drop_epoch(self, epoch: int) -> None:
         with self._transaction() as db:
@@ -280,14 +280,17 @@ def _erase(db: sqlite3.Connection, place: _Place) -> int:
     return 1
 
 
-def _rewrap(db: sqlite3.Connection, row: KeyRow, from_epoch: int) -> int:
-    tag = _tag("key", row.key_id)
-    found = db.execute("SELECT slot FROM place WHERE key_tag = ? AND epoch = ?", (tag, from_epoch)).fetchone()
-    if found is None:
-        return 0
-    db.execute("UPDATE slot SET content = ? WHERE slot = ?", (_encode(row), *found))
-    db.execute("UPDATE place SET epoch = ? WHERE slot = ?", (row.epoch, *found))
-    return 1
+def _rewrap(db: sqlite3.Connection, rows: Sequence[KeyRow], from_epoch: int) -> int:
+    tags = [_tag("key", row.key_id) for row in rows]
+    db.executemany(
+        "UPDATE slot SET content = ? WHERE slot = (SELECT slot FROM place WHERE key_tag = ? AND epoch = ?)",
+        [(_encode(row), tag, from_epoch) for row, tag in zip(rows, tags, strict=True)],
+    )
+    moved = db.executemany(
+        "UPDATE place SET epoch = ? WHERE key_tag = ? AND epoch = ?",
+        [(row.epoch, tag, from_epoch) for row, tag in zip(rows, tags, strict=True)],
+    )
+    return moved.rowcount
 
 
 def _encode(row: KeyRow) -> bytes:

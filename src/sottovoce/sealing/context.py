@@ -17,6 +17,8 @@ from sottovoce.errors import UsageError
 
 CONTEXT_LABEL = "sottovoce/context/1"
 
+_LENGTH, _INTEGER = struct.Struct(">I"), struct.Struct(">q")
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -44,22 +46,23 @@ def encode_fields(label: str, *fields: str | bytes | int | None) -> bytes:
 
     Types: `s` text as UTF-8, `b` bytes, `i` an integer of 8 bytes, `n` nothing (no content).
     """
-    return b"".join(_encode_field(value) for value in (label, *fields))
+    return b"".join([encode_field(value) for value in (label, *fields)])
 
 
-def _encode_field(value: str | bytes | int | None) -> bytes:
-    kind, content = _content(value)
-    return kind + struct.pack(">I", len(content)) + content
-
-
-def _content(value: str | bytes | int | None) -> tuple[bytes, bytes]:
-    if value is None:
-        return b"n", b""
-    if isinstance(value, int):
-        return b"i", struct.pack(">q", value)
+def encode_field(value: str | bytes | int | None) -> bytes:
+    """One more field, to be appended to encode_fields()."""
+    if isinstance(value, str):
+        content = _utf8(value)
+        return b"s" + _LENGTH.pack(len(content)) + content
     if isinstance(value, bytes):
-        return b"b", value
+        return b"b" + _LENGTH.pack(len(value)) + value
+    if value is None:
+        return b"n" + _LENGTH.pack(0)
+    return b"i" + _LENGTH.pack(_INTEGER.size) + _INTEGER.pack(value)
+
+
+def _utf8(text: str) -> bytes:
     try:
-        return b"s", value.encode("utf-8")
+        return text.encode("utf-8")
     except UnicodeEncodeError:
         raise UsageError("A context holds text that is valid Unicode only.") from None

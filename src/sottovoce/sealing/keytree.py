@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
 from sottovoce.errors import IntegrityError, KeyUnavailable, UsageError
 from sottovoce.model.keys import KEY_BYTES, KeyKind, KeyRow
-from sottovoce.sealing.context import encode_fields
+from sottovoce.sealing.context import encode_field, encode_fields
 
 RandomBytes = Callable[[int], bytes]
 
@@ -80,9 +80,10 @@ def rewrap_outer(
     row: KeyRow, *, old_ek: bytes, new_ek: bytes, new_epoch: int, random_bytes: RandomBytes
 ) -> KeyRow:
     """The same key under another epoch. IntegrityError where the row does not open under `old_ek`."""
-    inner = unwrap_key(old_ek, row.wrapped, _outer_context(row))
-    moved = replace(row, epoch=new_epoch)
-    return replace(moved, wrapped=wrap_key(new_ek, inner, _outer_context(moved), random_bytes=random_bytes))
+    place = _outer_place(row)
+    inner = unwrap_key(old_ek, row.wrapped, place + encode_field(row.epoch))
+    outer = wrap_key(new_ek, inner, place + encode_field(new_epoch), random_bytes=random_bytes)
+    return replace(row, epoch=new_epoch, wrapped=outer)
 
 
 def epoch_key_context(*, tenant: str, store: str, epoch: int) -> bytes:
@@ -113,9 +114,11 @@ def _inner_context(row: KeyRow) -> bytes:
 
 
 def _outer_context(row: KeyRow) -> bytes:
-    return encode_fields(
-        _OUTER_LABEL, row.tenant, row.key_id, row.subject_id, row.key_class, row.kind, row.epoch
-    )
+    return _outer_place(row) + encode_field(row.epoch)
+
+
+def _outer_place(row: KeyRow) -> bytes:
+    return encode_fields(_OUTER_LABEL, row.tenant, row.key_id, row.subject_id, row.key_class, row.kind)
 
 
 def _needs_subject_key(row: KeyRow, subject_key: bytes | None) -> bool:

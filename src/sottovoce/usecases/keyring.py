@@ -348,14 +348,15 @@ class Keyring:
         return Identity(self.open_key(self._identity_key_id(number)))
 
     def _identity_numbers(self) -> list[int]:
-        """Numbers of the identities that exist: one, or two between a replacement and the retirement."""
+        """Numbers of the identities that exist: one, or two in a row between a replacement and the retirement."""
         for start in range(1, 64 * _IDENTITY_WINDOW, _IDENTITY_WINDOW):
-            ids = {
-                self._identity_key_id(number): number for number in range(start, start + _IDENTITY_WINDOW + 1)
-            }
-            if found := self.long_lived.get(list(ids)):
-                return sorted(ids[key_id] for key_id in found)
+            if found := self._existing_identities(range(start, start + _IDENTITY_WINDOW)):
+                return self._existing_identities((found[0], found[0] + 1))
         return []
+
+    def _existing_identities(self, numbers: Iterable[int]) -> list[int]:
+        ids = {self._identity_key_id(number): number for number in numbers}
+        return sorted(ids[key_id] for key_id in self.long_lived.get(list(ids)))
 
 
 def subject_key_id(subject_id: str, key_class: str) -> str:

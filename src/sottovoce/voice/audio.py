@@ -34,7 +34,6 @@ from sottovoce.voice.rejections import rejected
 Samples = npt.NDArray[np.float64]
 
 BLOCK_FRAMES = 65_536
-SHORT_S = 1.0  # below, functionals rest on few frames: flagged
 _LOUDEST = (
     8.0  # 18 dB above full scale: decoders overshoot a little, measurements in volts or counts do not count
 )
@@ -62,9 +61,7 @@ class Decoded:
     channels: int  # of the recording
     channel: str  # which one this is: "0".."7" or "mix"
     codec: str  # "wav/pcm_16", "ogg/opus", ...
-    flags: frozenset[
-        str
-    ]  # cut, truncated, short, narrow_band, length_unknown, header_mismatch, trailing_bytes
+    flags: frozenset[str]  # cut, truncated, length_unknown, header_mismatch, trailing_bytes
 
     @property
     def duration_s(self) -> float:
@@ -216,7 +213,7 @@ def _collect(
 
 
 def _checked(raw: _Raw, header: Header, limits: Limits, *, channel: str, accept_truncated: bool) -> Decoded:
-    """Complete, long enough, not absurd; with the flags that the rest of the house shows."""
+    """Complete, long enough, not absurd; with the flags that only a decoder knows (voice.quality adds others)."""
     count, rate = len(raw.samples), raw.sample_rate_hz
     missing = header.exact_frames and not raw.cut and count < (header.frames or 0)
     truncated = header.truncated or missing
@@ -228,12 +225,7 @@ def _checked(raw: _Raw, header: Header, limits: Limits, *, channel: str, accept_
         raise rejected("too_short")
     if np.abs(raw.samples).max() > _LOUDEST:
         raise rejected("amplitude")
-    seen = {
-        "cut": raw.cut,
-        "truncated": truncated,
-        "short": count < SHORT_S * rate,
-        "narrow_band": rate < 16_000,
-    }
+    seen = {"cut": raw.cut, "truncated": truncated}
     return Decoded(
         samples=raw.samples,
         sample_rate_hz=rate,

@@ -55,19 +55,20 @@ def load(folder: Path) -> Embedder:
     Raises ConfigurationError where the folder holds no such model (or a pickled one only), ExtraMissing where
     torch or transformers are not installed.
     """
-    config = _check(folder)
+    _check(folder)
     torch, transformers = _libraries()
-    model = transformers.Wav2Vec2Model.from_pretrained(
-        str(folder), local_files_only=True, use_safetensors=True
-    )
+    try:
+        model = transformers.Wav2Vec2Model.from_pretrained(
+            str(folder), local_files_only=True, use_safetensors=True
+        )
+    except Exception:  # whatever the libraries raise would quote the folder
+        raise ConfigurationError("The embedding model cannot be loaded.", reason="model_unreadable") from None
     model.eval()
-    if config.get("hidden_size") != EMBEDDING_SIZE:
-        raise ConfigurationError(f"The embedding model does not give {EMBEDDING_SIZE} numbers.")
     return Embedder(model, torch, _wants_normalised(folder), _sha256(folder))
 
 
-def _check(folder: Path) -> dict[str, Any]:
-    """Refuse what must not be opened; the configuration otherwise."""
+def _check(folder: Path) -> None:
+    """Refuse what must not be opened or would be of no use."""
     if not (folder / WEIGHTS).is_file():
         pickled = any(next(folder.glob(pattern), None) for pattern in PICKLES)
         raise ConfigurationError(
@@ -80,7 +81,10 @@ def _check(folder: Path) -> dict[str, Any]:
     config = _read_json(folder / CONFIG)
     if config.get("model_type") != "wav2vec2":
         raise ConfigurationError("The embedding model is not a wav2vec2 model.", reason="model_kind")
-    return config
+    if config.get("hidden_size", EMBEDDING_SIZE) != EMBEDDING_SIZE:
+        raise ConfigurationError(
+            f"The embedding model does not give {EMBEDDING_SIZE} numbers.", reason="model_size"
+        )
 
 
 def _libraries() -> tuple[Any, Any]:

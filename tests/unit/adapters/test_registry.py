@@ -175,3 +175,13 @@ def test_erasing_a_session_leaves_the_person(connection: sa.Connection) -> None:
 def test_every_entry_says_in_plain_words_what_its_rows_are() -> None:
     for entry in registry.REGISTRY:
         assert len(entry.what.split()) > 3, entry.table.name
+
+
+def test_the_documentation_lists_every_table_as_the_registry_does(repo_root: Path) -> None:
+    page = (repo_root / "docs" / "reference" / "database.md").read_text(encoding="utf-8")
+    documented = {line.split("|")[1].strip(): line for line in page.splitlines() if line.startswith("| `")}
+    for entry in registry.REGISTRY:
+        line = documented[f"`{entry.table.name}`"]
+        for part in (entry.what, entry.nobody, entry.kept, entry.subject or "", *entry.sealed):
+            assert part in line, f"{entry.table.name}: {part}"
+    assert {f"`{table.name}`" for table in TABLES} <= set(documented)

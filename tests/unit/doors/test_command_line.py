@@ -135,6 +135,7 @@ def test_home_between_a_group_and_its_verb() -> None:
         ),
         (("audit", "show", "--limit", "many"), "--limit"),
         (("keys", "identity", "--dry-run"), "nothing to try"),
+        (("sweep", "--home", ""), "empty"),
         (("analyze", "a", "b", "--subject", "anna", "--idempotency-key", "k"), "one recording"),
     ],
 )

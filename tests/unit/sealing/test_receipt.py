@@ -210,3 +210,13 @@ def test_the_seed_has_no_repr_and_one_size() -> None:
     with pytest.raises(UsageError):
         Identity(b"short")
     assert OURS.key_id == receipts.key_id_of(OURS.public_key)
+
+
+def test_a_statement_is_added_once_and_only_where_it_follows() -> None:
+    first, second = chain()
+    alone = receipts.identity_document(OURS.public_key, created_at=AT)
+    longer = receipts.with_statement(alone, first)
+    assert receipts.with_statement(longer, first) == longer
+    assert list(receipts.trusted_keys(receipts.with_statement(longer, second)))[-1] == NEXT.key_id
+    with pytest.raises(IntegrityError):
+        receipts.with_statement(alone, second)

@@ -280,7 +280,7 @@ def test_a_content_key_of_another_size_is_refused(recipients: dict[int, Recipien
     assert suites.open_content_key(private, header) == bytes(32)
     short = suites._encapsulate(private.public(), bytes(16), info=suites.INFO_LABEL + ENVELOPE_ID)
     with pytest.raises(IntegrityError):
-        suites.open_content_key(private, replace(header, sealed_key=short.ljust(80, b"\0")))
+        suites.open_content_key(private, replace(header, sealed_key=short))
 
 
 @pytest.mark.parametrize("suite", SUITES)

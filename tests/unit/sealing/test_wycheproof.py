@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ FOLDER = Path(__file__).resolve().parents[3] / "vectors/wycheproof"
 Case = dict[str, Any]
 
 # Valid by the standard, refused by the library: nonces under 8 or over 128 bytes. Ours have 12.
-GCM_NONCES_REFUSED: frozenset[int] = frozenset()
+GCM_NONCES_REFUSED = {268, 272, *range(276, 285), *range(287, 295), *range(299, 307)}
 
 
 def cases(name: str) -> Iterator[tuple[Case, Case]]:
@@ -50,9 +52,11 @@ def test_authenticated_encryption(name: str, aead: type[AESGCM] | type[AESGCMSIV
         key, iv, aad, message, sealed, tag = unhex(case, "key", "iv", "aad", "msg", "ct", "tag")
         try:
             opened = aead(key).decrypt(iv, sealed + tag, aad)
-        except (InvalidTag, ValueError) as error:
+        except InvalidTag:
+            assert case["result"] == "invalid", case["tcId"]
+            continue
+        except ValueError:
             if case["result"] == "valid":
-                assert isinstance(error, ValueError), case["tcId"]
                 refused_though_valid.add(case["tcId"])
             continue
         assert case["result"] == "valid", case["tcId"]
@@ -66,16 +70,30 @@ def test_cobblestone_through_our_own_readers() -> None:
     seen = 0
     for _, case in cases("c2sp_chunked_encryption_aes_256_gcm"):
         seen += 1
-        key, sealed, context = unhex(case, "key", "ct", "ctx")
-        try:
-            opened = envelope.open_body(key, sealed, context)
-        except SottovoceError:
-            assert case["result"] == "invalid", case["tcId"]
-            continue
-        assert case["result"] == "valid", case["tcId"]
-        assert len(opened) == case["msgLength"]
-        assert hashlib.sha512(opened).hexdigest() == case["msgSha512"]
+        key, packed, context = unhex(case, "key", "ct", "ctx")
+        for opened in (in_one_call(key, zlib.decompress(packed), context), streamed(key, packed, context)):
+            assert (opened is not None) == (case["result"] == "valid"), case["tcId"]
+            if opened is not None:
+                assert len(opened) == case["msgLength"]
+                assert hashlib.sha512(opened).hexdigest() == case["msgSha512"]
     assert seen == 35
+
+
+def in_one_call(key: bytes, sealed: bytes, context: bytes) -> bytes | None:
+    try:
+        return envelope.open_body(key, sealed, context)
+    except SottovoceError:
+        return None
+
+
+def streamed(key: bytes, packed: bytes, context: bytes) -> bytes | None:
+    opened = bytearray()
+    try:
+        source = io.BytesIO(zlib.decompress(packed))
+        envelope.open_stream(source.readinto, opened.extend, key=key, context=context)
+    except SottovoceError:
+        return None
+    return bytes(opened)
 
 
 def test_rsa_oaep_4096() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sottovoce.app import verify_receipt
-from sottovoce.errors import Conflict, ConfigurationError, ConsentRequired, ReconsentRequired, UsageError
+from sottovoce.errors import ConfigurationError, Conflict, ConsentRequired, ReconsentRequired, UsageError
 from sottovoce.model.consent import ConsentStatus
 from sottovoce.model.purpose import CONSENT_PURPOSES, RETENTION, VOICE_ANALYSIS, VOICE_RECORDING
 
@@ -48,7 +48,7 @@ def test_C1b_a_row_is_bound_to_the_notice_bytes_locale_and_channel(hall: Hall) -
     """Every consent names the hash of the exact text that was shown, its language and the channel."""
     import hashlib
 
-    text = "Wir nehmen Ihre Stimme auf.".encode()
+    text = b"Wir nehmen Ihre Stimme auf."
     outcome = hall.platform.grant(
         subject="anna", purposes=[VOICE_RECORDING], notice=text, notice_version="v1", locale="de",
         consent_channel="web", evidence="sha256:1234",

@@ -261,7 +261,7 @@ def test_C10a_records_expire_at_the_earlier_of_promise_and_policy(hall: Hall) ->
 
 
 def set_policy(hall: Hall, *, days: int) -> None:
-    policy = RetentionPolicy({kind: days for kind in ("features", "insight", "embedding", "decision")})
+    policy = RetentionPolicy(dict.fromkeys(("features", "insight", "embedding", "decision"), days))
     sweep = replace(hall.platform._sweep, policy=replace(hall.platform._policy, retention=policy))
     hall.platform._sweep = sweep
     hall.platform._disclosure = replace(hall.platform._disclosure, retention=policy)

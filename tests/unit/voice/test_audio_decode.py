@@ -115,9 +115,9 @@ def test_M03_exactly_the_limit_is_not_cut() -> None:
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 192_000])
 def test_M03_one_hundred_milliseconds_is_the_floor(rate: int) -> None:
-    """A recording of 100 ms is accepted and marked as short, one sample less is an error and never NaN."""
+    """A recording of 100 ms is accepted, one sample less is an error and never NaN."""
     frames = rate // 10
-    assert "short" in opened(wav(bytes(2 * frames), rate=rate)).flags
+    assert len(opened(wav(bytes(2 * frames), rate=rate)).samples) == frames
     assert refused(wav(bytes(2 * (frames - 1)), rate=rate)) == "too_short"
 
 
@@ -212,7 +212,7 @@ def test_X18_one_hour_of_silence_costs_thirty_seconds() -> None:
             writer.write(np.zeros(60 * 8000, np.int16))
     result = opened(file.getvalue())
     assert len(result.samples) == 30 * 8000
-    assert result.flags >= {"cut", "narrow_band"}
+    assert "cut" in result.flags
 
 
 @given(

@@ -1,6 +1,6 @@
 """The database in SQL: portable tables and statements, SQLite for the embedded default.
 
-database = SqliteDatabase(home / "data.db")
+database = SqliteDatabase(home / "sottovoce.db")
 with database.begin() as tx:
     tx.jobs.put(Job("discard", session_id, due_at=tx.now()))
 """

@@ -28,22 +28,18 @@ class SqlRequests:
             insert(self._connection, tombstones, row_of(tombstone), taken="request_exists")
 
     def get(self, request_id: str) -> ErasureRequest | None:
-        return fetch_one(self._connection, ErasureRequest, requests, requests.c.id == request_id)
+        return fetch_one(self._connection, ErasureRequest, requests, {"id": request_id})
 
     def unfinished(self) -> tuple[ErasureRequest, ...]:
-        order = (requests.c.requested_at, requests.c.id)
-        return fetch(
-            self._connection, ErasureRequest, requests, requests.c.completed_at.is_(None), order=order
-        )
+        order = ("requested_at", "id")
+        return fetch(self._connection, ErasureRequest, requests, {"completed_at": None}, order=order)
 
     def complete(self, request_id: str, *, at: datetime, receipt: str) -> None:
         done = requests.update().where(requests.c.id == request_id).values(completed_at=at, receipt=receipt)
         self._connection.execute(done)
 
     def tombstones(self) -> tuple[Tombstone, ...]:
-        return fetch(
-            self._connection, Tombstone, tombstones, order=(tombstones.c.at, tombstones.c.request_id)
-        )
+        return fetch(self._connection, Tombstone, tombstones, {}, order=("at", "request_id"))
 
 
 class SqlEvents:
@@ -55,14 +51,11 @@ class SqlEvents:
         insert(self._connection, events, row, taken="duplicate_event")
 
     def unsequenced(self, *, limit: int) -> tuple[AuditEvent, ...]:
-        order = (events.c.position,)
-        return fetch(
-            self._connection, AuditEvent, events, events.c.sequence.is_(None), order=order, limit=limit
-        )
+        where, order = {"sequence": None}, ("position",)
+        return fetch(self._connection, AuditEvent, events, where, order=order, limit=limit)
 
     def head(self) -> tuple[int, bytes] | None:
-        last = sa.select(events.c.sequence, events.c.link).where(events.c.sequence.is_not(None))
-        row = self._connection.execute(last.order_by(events.c.sequence.desc()).limit(1)).first()
+        row = self._connection.execute(_HEAD).first()
         return None if row is None else (row.sequence, row.link)
 
     def set_sequence(self, events: Sequence[AuditEvent]) -> None:
@@ -71,20 +64,16 @@ class SqlEvents:
 
     def iterate(self, *, after: int = 0) -> Iterator[AuditEvent]:
         while True:
-            page = fetch(
-                self._connection, AuditEvent, events, events.c.sequence > after,
-                order=(events.c.sequence,), limit=_PAGE,
-            )  # fmt: skip
+            where, order = {"sequence >": after}, ("sequence",)
+            page = fetch(self._connection, AuditEvent, events, where, order=order, limit=_PAGE)
             yield from page
             if len(page) < _PAGE:
                 return
             after = page[-1].sequence or 0
 
     def of_pseudonym(self, pseudonym: str) -> tuple[AuditEvent, ...]:
-        return fetch(
-            self._connection, AuditEvent, events, events.c.pseudonym == pseudonym,
-            order=(events.c.position,),
-        )  # fmt: skip
+        where = {"pseudonym": pseudonym}
+        return fetch(self._connection, AuditEvent, events, where, order=("position",))
 
 
 class SqlJobs:
@@ -92,30 +81,44 @@ class SqlJobs:
         self._connection = connection
 
     def put(self, job: Job) -> None:
-        move = jobs.update().where(jobs.c.kind == job.kind, jobs.c.ref == job.ref).values(due_at=job.due_at)
-        if self._connection.execute(move).rowcount == 0:
+        binds = _job_binds(job.kind, job.ref) | {"due_at": job.due_at}
+        if self._connection.execute(_MOVE, binds).rowcount == 0:
             row = row_of(job) | {"tenant": DEFAULT_TENANT}
             insert(self._connection, jobs, row, taken="job_exists")
 
     def done(self, kind: JobKind, ref: str) -> bool:
-        gone = jobs.delete().where(jobs.c.kind == kind, jobs.c.ref == ref)
-        return self._connection.execute(gone).rowcount == 1
+        return self._connection.execute(_DONE, _job_binds(kind, ref)).rowcount == 1
 
     def due(self, kind: JobKind, *, at: datetime, limit: int) -> tuple[Job, ...]:
-        where = (jobs.c.kind == kind, jobs.c.due_at <= at)
-        return fetch(self._connection, Job, jobs, *where, order=(jobs.c.due_at, jobs.c.ref), limit=limit)
+        where, order = {"kind": kind, "due_at <=": at}, ("due_at", "ref")
+        return fetch(self._connection, Job, jobs, where, order=order, limit=limit)
+
+
+_HEAD = (
+    sa.select(events.c.sequence, events.c.link)
+    .where(events.c.sequence.is_not(None))
+    .order_by(events.c.sequence.desc())
+    .limit(1)
+)
+_NUMBER = (
+    events.update()
+    .where(events.c.id == sa.bindparam("event_id"), events.c.sequence.is_(None))
+    .values(sequence=sa.bindparam("number"), link=sa.bindparam("chain_link"))
+)
+_THIS_JOB = (jobs.c.kind == sa.bindparam("of_kind"), jobs.c.ref == sa.bindparam("of_ref"))
+_MOVE = jobs.update().where(*_THIS_JOB)
+_DONE = jobs.delete().where(*_THIS_JOB)
+
+
+def _job_binds(kind: JobKind, ref: str) -> dict[str, object]:
+    return {"of_kind": kind, "of_ref": ref}
 
 
 def _number(connection: sa.Connection, numbered: Sequence[AuditEvent]) -> None:
-    update = (
-        events.update()
-        .where(events.c.id == sa.bindparam("event_id"), events.c.sequence.is_(None))
-        .values(sequence=sa.bindparam("number"), link=sa.bindparam("chain_link"))
-    )
     rows = [{"event_id": event.id, "number": event.sequence, "chain_link": event.link} for event in numbered]
     try:
         with connection.begin_nested():
-            if connection.execute(update, rows).rowcount != len(rows):
+            if connection.execute(_NUMBER, rows).rowcount != len(rows):
                 raise _numbered()
     except sa.exc.IntegrityError:
         raise _numbered() from None

@@ -21,20 +21,14 @@ class SqlSubjects:
         insert(self._connection, subjects, row_of(subject), taken="subject_exists")
 
     def find(self, tenant: str, blind_index: str) -> Subject | None:
-        return fetch_one(
-            self._connection, Subject, subjects,
-            subjects.c.tenant == tenant, subjects.c.blind_index == blind_index,
-        )  # fmt: skip
+        where = {"tenant": tenant, "blind_index": blind_index}
+        return fetch_one(self._connection, Subject, subjects, where)
 
     def get(self, subject_id: str) -> Subject | None:
-        return fetch_one(self._connection, Subject, subjects, subjects.c.id == subject_id)
+        return fetch_one(self._connection, Subject, subjects, {"id": subject_id})
 
     def lock(self, subject_id: str) -> Subject | None:
-        # SQLite holds the whole database; FOR UPDATE is compiled to nothing there and locks on PostgreSQL.
-        query = sa.select(subjects.c.id).where(subjects.c.id == subject_id).with_for_update()
-        if self._connection.execute(query).first() is None:
-            return None
-        return self.get(subject_id)
+        return fetch_one(self._connection, Subject, subjects, {"id": subject_id}, lock=True)
 
     def set_erasing(self, subject_id: str) -> None:
         erasing = subjects.update().where(subjects.c.id == subject_id).values(state=SubjectState.ERASING)
@@ -49,19 +43,12 @@ class SqlConsents:
         insert(self._connection, notices, row_of(notice), taken="notice_exists")
 
     def notices(self, tenant: str, purpose: str | None = None) -> tuple[NoticeVersion, ...]:
-        where = [notices.c.tenant == tenant]
-        if purpose is not None:
-            where.append(notices.c.purpose == purpose)
-        order = (notices.c.purpose, notices.c.ordinal, notices.c.locale)
-        return fetch(self._connection, NoticeVersion, notices, *where, order=order)
+        where = {"tenant": tenant} if purpose is None else {"tenant": tenant, "purpose": purpose}
+        order = ("purpose", "ordinal", "locale")
+        return fetch(self._connection, NoticeVersion, notices, where, order=order)
 
     def material(self, tenant: str) -> dict[str, int]:
-        latest = sa.func.max(notices.c.ordinal)
-        query = sa.select(notices.c.purpose, latest).where(notices.c.tenant == tenant, notices.c.material)
-        return {
-            purpose: ordinal
-            for purpose, ordinal in self._connection.execute(query.group_by(notices.c.purpose))
-        }
+        return dict(tuple(row) for row in self._connection.execute(_MATERIAL, {"of_tenant": tenant}))
 
     def add(self, events: Sequence[ConsentEvent]) -> tuple[ConsentEvent, ...]:
         # The savepoint makes it all or none even for a caller who catches the Conflict and goes on (X04).
@@ -69,13 +56,18 @@ class SqlConsents:
             return tuple(self._add(event) for event in events)
 
     def of_subject(self, subject_id: str) -> tuple[ConsentEvent, ...]:
-        return fetch(
-            self._connection, ConsentEvent, consent_events, consent_events.c.subject_id == subject_id,
-            order=(consent_events.c.sequence,),
-        )  # fmt: skip
+        where = {"subject_id": subject_id}
+        return fetch(self._connection, ConsentEvent, consent_events, where, order=("sequence",))
 
     def _add(self, event: ConsentEvent) -> ConsentEvent:
         row = row_of(event)
         del row["sequence"]  # the server's to give
         sequence = insert(self._connection, consent_events, row, taken="duplicate_event")
         return replace(event, sequence=sequence)
+
+
+_MATERIAL = (
+    sa.select(notices.c.purpose, sa.func.max(notices.c.ordinal))
+    .where(notices.c.tenant == sa.bindparam("of_tenant"), notices.c.material)
+    .group_by(notices.c.purpose)
+)

@@ -32,7 +32,7 @@ class Reserve:
         try:
             if not self._room():
                 return False
-            self._allocate()
+            self._allocate(self._held_bytes())
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 return False
@@ -61,13 +61,13 @@ class Reserve:
         room = os.statvfs(self._path.parent)
         return room.f_bavail * room.f_frsize >= 2 * self._size_bytes
 
-    def _allocate(self) -> None:
+    def _allocate(self, held_bytes: int) -> None:
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             os.posix_fallocate(fd, 0, self._size_bytes)
         except OSError:
             with suppress(OSError):
-                os.ftruncate(fd, 0)
+                os.ftruncate(fd, held_bytes)  # what it had, it keeps
             raise
         finally:
             os.close(fd)

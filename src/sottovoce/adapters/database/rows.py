@@ -1,9 +1,14 @@
-"""Between rows and values: columns are named like fields, so one function serves every table."""
+"""Between rows and values: columns are named like fields, so a few functions serve every table.
+
+A statement is built once per shape and kept: building it costs more than running it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -12,10 +17,8 @@ from sottovoce.errors import Conflict
 
 Value = TypeVar("Value")
 
-
-def columns_of(table: sa.Table, kind: type[Any]) -> list[sa.Column[Any]]:
-    """The columns that hold the fields of a dataclass, in the order of its fields."""
-    return [table.c[field.name] for field in fields(kind)]
+_QUERIES: dict[tuple[Any, ...], sa.Select[Any]] = {}
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {"": operator.eq, "<=": operator.le, ">": operator.gt}
 
 
 def row_of(value: Any) -> dict[str, Any]:
@@ -24,20 +27,30 @@ def row_of(value: Any) -> dict[str, Any]:
 
 
 def fetch(
-    connection: sa.Connection, kind: type[Value], table: sa.Table, *where: sa.ColumnElement[bool],
-    order: Sequence[Any] = (), limit: int | None = None,
+    connection: sa.Connection, kind: type[Value], table: sa.Table, where: Mapping[str, Any], *,
+    order: tuple[str, ...] = (), limit: int | None = None, lock: bool = False,
 ) -> tuple[Value, ...]:  # fmt: skip
-    """The rows that fulfil every condition, as values."""
-    query = sa.select(*columns_of(table, kind)).where(*where).order_by(*order)
-    if limit is not None:
-        query = query.limit(limit)
-    return tuple(kind(*row) for row in connection.execute(query))
+    """The rows that fulfil every condition, as values.
+
+    `where`: "column" (equal), "column <=" or "column >" -> value; None asks for NULL. `order`: columns, those
+    that begin with "-" descending. `lock` holds the rows until the transaction ends, where the database has such
+    locks (SQLite holds the whole database).
+    """
+    nulls = frozenset(name for name, value in where.items() if value is None)
+    shape = (kind, table, tuple(where), nulls, order, limit is not None, lock)
+    query = _QUERIES.get(shape)
+    if query is None:
+        query = _QUERIES[shape] = _query(*shape)
+    binds = {_bind(name): value for name, value in where.items() if value is not None}
+    rows = connection.execute(query, binds if limit is None else {**binds, "row_limit": limit})
+    return tuple(kind(*row) for row in rows)
 
 
 def fetch_one(
-    connection: sa.Connection, kind: type[Value], table: sa.Table, *where: sa.ColumnElement[bool]
-) -> Value | None:
-    found = fetch(connection, kind, table, *where, limit=1)
+    connection: sa.Connection, kind: type[Value], table: sa.Table, where: Mapping[str, Any], *,
+    lock: bool = False,
+) -> Value | None:  # fmt: skip
+    found = fetch(connection, kind, table, where, lock=lock)
     return found[0] if found else None
 
 
@@ -45,7 +58,7 @@ def insert(connection: sa.Connection, table: sa.Table, row: dict[str, Any], *, t
     """Insert one row; its primary key. Conflict with reason `taken`, or `unknown_reference` where the person or
     recording that it belongs to is not there (any more)."""
     try:
-        key = connection.execute(table.insert().values(row)).inserted_primary_key
+        key = connection.execute(_insert(table), row).inserted_primary_key
     except sa.exc.IntegrityError as error:
         raise _conflict(table, error, taken) from None
     return key[0] if key else None
@@ -54,6 +67,33 @@ def insert(connection: sa.Connection, table: sa.Table, row: dict[str, Any], *, t
 def chunks(ids: Sequence[str], size: int = 500) -> list[list[str]]:
     """Lists that fit into the bound parameters of one statement, in any database."""
     return [list(ids[start : start + size]) for start in range(0, len(ids), size)]
+
+
+@cache
+def _insert(table: sa.Table) -> sa.Insert:
+    return sa.insert(table)
+
+
+def _query(
+    kind: type[Any], table: sa.Table, where: tuple[str, ...], nulls: frozenset[str], order: tuple[str, ...],
+    limited: bool, lock: bool,
+) -> sa.Select[Any]:  # fmt: skip
+    query = sa.select(*(table.c[field.name] for field in fields(kind)))
+    for condition in where:
+        name, _, symbol = condition.partition(" ")
+        column = table.c[name]
+        bound = sa.bindparam(_bind(condition), type_=column.type)
+        query = query.where(column.is_(None) if condition in nulls else _OPERATORS[symbol](column, bound))
+    for name in order:
+        column = table.c[name.removeprefix("-")]
+        query = query.order_by(column.desc() if name.startswith("-") else column)
+    if limited:
+        query = query.limit(sa.bindparam("row_limit", type_=sa.Integer))
+    return query.with_for_update() if lock else query
+
+
+def _bind(condition: str) -> str:
+    return "of_" + condition.partition(" ")[0]
 
 
 def _conflict(table: sa.Table, error: sa.exc.IntegrityError, taken: str) -> Conflict:

@@ -17,6 +17,17 @@ from sottovoce.model.recording import FINAL, Recording, RecordingState
 SWAP_FIELDS = (
     "state", "lease_owner", "lease_until", "failure", "erase_request_id", "body_stored_at", "attempts",
 )  # fmt: skip
+# `is_not_distinct_from` is equality that also holds between two NULLs (SQLite: IS). The new values are bound by
+# the names of their columns.
+_SWAP = recordings.update().where(
+    recordings.c.id == sa.bindparam("expected_id"),
+    *(
+        recordings.c[name].is_not_distinct_from(
+            sa.bindparam(f"expected_{name}", type_=recordings.c[name].type)
+        )
+        for name in SWAP_FIELDS
+    ),
+)
 _UNFINISHED = tuple(state for state in RecordingState if state not in FINAL)
 
 
@@ -28,25 +39,19 @@ class SqlRecordings:
         insert(self._connection, recordings, row_of(recording), taken="recording_exists")
 
     def get(self, session_id: str) -> Recording | None:
-        return fetch_one(self._connection, Recording, recordings, recordings.c.id == session_id)
+        return fetch_one(self._connection, Recording, recordings, {"id": session_id})
 
     def by_idempotency(self, tenant: str, subject_id: str, idempotency: str) -> Recording | None:
-        return fetch_one(
-            self._connection, Recording, recordings, recordings.c.tenant == tenant,
-            recordings.c.subject_id == subject_id, recordings.c.idempotency == idempotency,
-        )  # fmt: skip
+        where = {"tenant": tenant, "subject_id": subject_id, "idempotency": idempotency}
+        return fetch_one(self._connection, Recording, recordings, where)
 
     def of_subject(self, subject_id: str) -> tuple[Recording, ...]:
-        order = (recordings.c.received_at.desc(), recordings.c.id)
-        return fetch(
-            self._connection, Recording, recordings, recordings.c.subject_id == subject_id, order=order
-        )
+        where = {"subject_id": subject_id}
+        return fetch(self._connection, Recording, recordings, where, order=("-received_at", "id"))
 
     def swap(self, new: Recording, *, expected: Recording) -> bool:
-        # `is_not_distinct_from` is equality that also holds between two NULLs (SQLite: IS).
-        same = [recordings.c[name].is_not_distinct_from(getattr(expected, name)) for name in SWAP_FIELDS]
-        update = recordings.update().where(recordings.c.id == expected.id, *same).values(row_of(new))
-        return self._connection.execute(update).rowcount == 1
+        compared = {f"expected_{name}": getattr(expected, name) for name in ("id", *SWAP_FIELDS)}
+        return self._connection.execute(_SWAP, {**row_of(new), **compared}).rowcount == 1
 
     def unfinished(self, *, limit: int) -> tuple[Recording, ...]:
         # One indexed query per state: (state, discard_by) gives each its first `limit` rows without a sort.
@@ -58,10 +63,8 @@ class SqlRecordings:
         return dict(tuple(row) for row in self._connection.execute(query))
 
     def _in_state(self, state: RecordingState, limit: int) -> tuple[Recording, ...]:
-        order = (recordings.c.discard_by, recordings.c.id)
-        return fetch(
-            self._connection, Recording, recordings, recordings.c.state == state, order=order, limit=limit
-        )
+        order = ("discard_by", "id")
+        return fetch(self._connection, Recording, recordings, {"state": state}, order=order, limit=limit)
 
 
 class SqlRecords:
@@ -73,12 +76,12 @@ class SqlRecords:
             _insert_all(self._connection, records, decisions)
 
     def of_session(self, session_id: str) -> tuple[SealedRecord, ...]:
-        order = (records.c.created_at, records.c.id)
-        return fetch(self._connection, SealedRecord, records, records.c.session_id == session_id, order=order)
+        where = {"session_id": session_id}
+        return fetch(self._connection, SealedRecord, records, where, order=("created_at", "id"))
 
     def decisions_of_session(self, session_id: str) -> tuple[Decision, ...]:
-        order = (decisions.c.at, decisions.c.id)
-        return fetch(self._connection, Decision, decisions, decisions.c.session_id == session_id, order=order)
+        where = {"session_id": session_id}
+        return fetch(self._connection, Decision, decisions, where, order=("at", "id"))
 
     def ids_of_subject(self, subject_id: str) -> tuple[str, ...]:
         queries = (sa.select(table.c.id).where(table.c.subject_id == subject_id) for table in _SEALED)
@@ -87,15 +90,16 @@ class SqlRecords:
     def due(
         self, kind: str, *, promised_before: datetime, created_before: datetime, limit: int
     ) -> tuple[DueRecord, ...]:
-        table, born, of_kind = (decisions, decisions.c.at, ()) if kind == "decision" else (
-            records, records.c.created_at, (records.c.kind == kind,)
-        )  # fmt: skip
+        table, born, of_kind = (
+            (decisions, "at", {}) if kind == "decision" else (records, "created_at", {"kind": kind})
+        )
         # Two queries instead of OR: each walks one index from its oldest end, O(expired).
         found: dict[DueRecord, None] = {}
-        for column, before in ((table.c.expires_at, promised_before), (born, created_before)):
-            where = (*of_kind, column <= before)
-            rows = fetch(self._connection, DueRecord, table, *where, order=(column,), limit=limit)
-            found |= dict.fromkeys(rows)
+        for column, before in (("expires_at", promised_before), (born, created_before)):
+            where = {**of_kind, f"{column} <=": before}
+            found |= dict.fromkeys(
+                fetch(self._connection, DueRecord, table, where, order=(column,), limit=limit)
+            )
         return tuple(found)[:limit]
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -134,17 +138,16 @@ class SqlReceipts:
         insert(self._connection, receipts, row_of(receipt), taken="receipt_exists")
 
     def get(self, receipt_id: str) -> StoredReceipt | None:
-        return fetch_one(self._connection, StoredReceipt, receipts, receipts.c.id == receipt_id)
+        return fetch_one(self._connection, StoredReceipt, receipts, {"id": receipt_id})
 
     def of_subject(self, subject_id: str) -> tuple[StoredReceipt, ...]:
-        return self._where(receipts.c.subject_id == subject_id)
+        return self._where({"subject_id": subject_id})
 
     def of_session(self, session_id: str) -> tuple[StoredReceipt, ...]:
-        return self._where(receipts.c.session_id == session_id)
+        return self._where({"session_id": session_id})
 
-    def _where(self, condition: sa.ColumnElement[bool]) -> tuple[StoredReceipt, ...]:
-        order = (receipts.c.at, receipts.c.id)
-        return fetch(self._connection, StoredReceipt, receipts, condition, order=order)
+    def _where(self, where: dict[str, str]) -> tuple[StoredReceipt, ...]:
+        return fetch(self._connection, StoredReceipt, receipts, where, order=("at", "id"))
 
 
 def _insert_all(connection: sa.Connection, sealed: Sequence[SealedRecord], made: Sequence[Decision]) -> None:

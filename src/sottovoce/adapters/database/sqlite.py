@@ -50,7 +50,6 @@ class SqliteDatabase:
         self._engine = self._opened()
         self._writing = sqlite.writing(self._engine)
         self._reading = sqlite.reading(self._engine)
-        self._reserve.refill()
 
     @property
     def path(self) -> Path:
@@ -109,6 +108,7 @@ class SqliteDatabase:
             engine = sqlite.sqlite_engine(self._path, busy_timeout_s=self._busy_timeout_s)
             try:
                 migrate.bring_up_to_date(engine)
+                self._reserve.refill()
             except BaseException:
                 engine.dispose()
                 raise

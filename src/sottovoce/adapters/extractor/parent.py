@@ -5,19 +5,21 @@ everything a child will need (a module imported under the call filter fails, a t
 forks children when it is told to, and reports how they ended.
 
 Messages on the control socket (JSON, one packet each):
-    service -> parent   {"fork": n}   {"kill": pid}
-    parent -> service   {"ready": level, "formats": bool}   {"failed": reason}
-                        {"child": pid} with its socket and the reading end of its result pipe
-                        {"dead": pid, "status": wait status}
+    service -> parent   {"fork": n}   {"kill": number}
+    parent -> service   {"ready": level, "formats": bool}   {"failed": code, ...}
+                        {"child": number} with its socket and the reading end of its result pipe
+                        {"dead": number, "status": wait status}
 
 Rules upheld here: it forks only while it has exactly one thread; it kills only children of its own that it has not
-reaped; it ends with the service (parent-death signal, end of file), and its children end with it.
+reaped (named by numbers that are never used twice, as process ids are); it ends with the service (parent-death
+signal, end of file), and its children end with it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import json
 import os
 import select
@@ -29,7 +31,7 @@ from typing import NoReturn
 
 from sottovoce.adapters.extractor import confinement
 from sottovoce.adapters.extractor.child import Confinement, Pipeline, run
-from sottovoce.errors import ConfigurationError, ExtraMissing, SottovoceError
+from sottovoce.errors import ConfigurationError, SottovoceError
 
 MAX_CONTROL_BYTES = 4096
 
@@ -62,7 +64,8 @@ def main(text: str) -> NoReturn:
     try:
         _Parent(control, *_prepare(config)).serve()
     except SottovoceError as error:
-        _say(control, {"failed": "extra" if isinstance(error, ExtraMissing) else error.code})
+        told = {"message": error.message, "hint": error.hint, "reason": error.reason}
+        _say(control, {"failed": error.code, **told})
     except (OSError, ImportError):
         _say(control, {"failed": "start"})
     os._exit(0)
@@ -94,7 +97,8 @@ def _check_single_thread() -> None:
 class _Parent:
     def __init__(self, control: socket.socket, pipeline: Pipeline, held: Confinement, formats: bool) -> None:
         self._control, self._pipeline, self._held, self._formats = control, pipeline, held, formats
-        self._children: set[int] = set()
+        self._children: dict[int, int] = {}  # number -> process id
+        self._numbers = itertools.count(1)
         self._wake_in, self._wake_out = os.pipe()
         for fd in (self._wake_in, self._wake_out):
             os.set_blocking(fd, False)
@@ -113,7 +117,7 @@ class _Parent:
                 self._reap()
             if self._control.fileno() in readable and not self._obey():
                 break
-        for pid in self._children:
+        for pid in self._children.values():
             os.kill(pid, signal.SIGKILL)
 
     def _obey(self) -> bool:
@@ -127,8 +131,8 @@ class _Parent:
         order = json.loads(message)
         for _ in range(order.get("fork", 0)):
             self._fork()
-        if order.get("kill") in self._children:
-            os.kill(order["kill"], signal.SIGKILL)
+        if pid := self._children.get(order.get("kill")):
+            os.kill(pid, signal.SIGKILL)
         return True
 
     def _fork(self) -> None:
@@ -140,21 +144,22 @@ class _Parent:
         pid = os.fork()
         if pid == 0:
             run(childs, result_write, parent_pid=parent_pid, held=self._held, pipeline=self._pipeline)
-        self._children.add(pid)
+        number = next(self._numbers)
+        self._children[number] = pid
         childs.close()
         os.close(result_write)
-        _say(self._control, {"child": pid}, [ours.fileno(), result_read])
+        _say(self._control, {"child": number}, [ours.fileno(), result_read])
         ours.close()
         os.close(result_read)
 
     def _reap(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_in, 4096)
-        for pid in list(self._children):
+        for number, pid in list(self._children.items()):
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
-                self._children.discard(pid)
-                _say(self._control, {"dead": pid, "status": status})
+                del self._children[number]
+                _say(self._control, {"dead": number, "status": status})
 
 
 def _say(control: socket.socket, fields: dict[str, object], fds: list[int] | None = None) -> None:

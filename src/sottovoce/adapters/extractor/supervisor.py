@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -51,7 +52,7 @@ class ParentSettings:
 class Child:
     """An idle child, ready for one job."""
 
-    pid: int
+    number: int  # by which the parent knows it
     job_socket: socket.socket
     result_fd: int
 
@@ -112,7 +113,7 @@ class Supervisor:
                     self._await_ready()
                     if self._idle:
                         child = self._idle.popleft()
-                        self._ended[child.pid] = None
+                        self._ended[child.number] = None
                         return child
                     self._order_children(self._waiting)
                     self._changed.wait(timeout=1.0)
@@ -123,19 +124,19 @@ class Supervisor:
         """End a child whatever it does, and have the next one made."""
         child.close()
         with self._changed:
-            self._ended.pop(child.pid, None)
-            self._send({"kill": child.pid})
+            self._ended.pop(child.number, None)
+            self._send({"kill": child.number})
             self._order_children(max(self._waiting, self._idle_wanted))
 
     def kill(self, child: Child) -> None:
         with self._changed:
-            self._send({"kill": child.pid})
+            self._send({"kill": child.number})
 
     def wait_status(self, child: Child, *, timeout_s: float) -> int | None:
         """The wait status of a child that ended; None where it is not known in time."""
         with self._changed:
-            self._changed.wait_for(lambda: self._ended.get(child.pid) is not None, timeout=timeout_s)
-            return self._ended.get(child.pid)
+            self._changed.wait_for(lambda: self._ended.get(child.number) is not None, timeout=timeout_s)
+            return self._ended.get(child.number)
 
     def close(self) -> None:
         """End the parent and all children; idempotent."""
@@ -221,7 +222,7 @@ class Supervisor:
                 self._told = True
                 self._order_children(max(self._idle_wanted, self._waiting))
             elif "failed" in said:
-                self._failure = _start_failure(str(said["failed"]))
+                self._failure = _start_failure(said)
                 self._told = True
             elif "child" in said:
                 self._forking = max(0, self._forking - 1)
@@ -230,11 +231,11 @@ class Supervisor:
                 self._note_dead(said["dead"], said["status"])
             self._changed.notify_all()
 
-    def _note_dead(self, pid: int, status: int) -> None:
-        if pid in self._ended:
-            self._ended[pid] = status
+    def _note_dead(self, number: int, status: int) -> None:
+        if number in self._ended:
+            self._ended[number] = status
             return
-        for child in [child for child in self._idle if child.pid == pid]:
+        for child in [child for child in self._idle if child.number == number]:
             self._idle.remove(child)
             child.close()
             self._order_children(self._idle_wanted)
@@ -248,8 +249,8 @@ class Supervisor:
             self._wanted = self._waiting > 0
             while self._idle:
                 self._idle.popleft().close()
-            for pid in [pid for pid, status in self._ended.items() if status is None]:
-                self._ended[pid] = 9  # its parent is gone, and it with it
+            for number in [number for number, status in self._ended.items() if status is None]:
+                self._ended[number] = signal.SIGKILL  # its parent is gone, and it with it
             self._changed.notify_all()
 
 
@@ -292,11 +293,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _start_failure(reason: str) -> SottovoceError:
-    if reason == "extra":
-        return ExtraMissing(hint='Install it with: pip install "sottovoce[embeddings]"')
-    if reason == "configuration":
-        return ConfigurationError("The extractor cannot work with these settings.")
+def _start_failure(said: dict[str, Any]) -> SottovoceError:
+    """What the parent could not be started for; it sees no recording, so its words may be shown."""
+    for kind in (ExtraMissing, ConfigurationError):
+        if said["failed"] == kind.code:
+            return kind(said["message"], hint=said["hint"], reason=said["reason"])
     return _not_started()
 
 

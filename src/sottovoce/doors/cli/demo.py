@@ -85,7 +85,7 @@ class _Demonstration:
         self._gone(clip, body)
         self._receipt(submission)
         self._audit()
-        self._sizes(clip, submission, content)
+        self._sizes(clip, content)
         if erase:
             self._erase(submission)
 
@@ -106,9 +106,10 @@ class _Demonstration:
         with self.telling.step("the recording is sealed, for a worker", "submit") as tell:
             answer = self.platform.submit(CLIP, subject=PERSON, caller=CALLER)
             body = _body_of(self.home, answer)
+            sealed_bytes = body.stat().st_size
             tell(
-                f"sealed body: {answer.body_bytes:,} bytes in {body.relative_to(self.home)}",
-                {"session_id": answer.session_id, "body_bytes": answer.body_bytes},
+                f"sealed body: {sealed_bytes:,} bytes in {body.relative_to(self.home)}",
+                {"session_id": answer.session_id, "sealed_bytes": sealed_bytes},
             )
             tell(f"promised: gone by {render.moment(answer.discard_by)}, whatever happens to the queue")
             self._search(clip, tell)
@@ -119,23 +120,20 @@ class _Demonstration:
         windows = residue.windows_of(clip)
         control = residue.found_in(clip, windows)
         looked_at, holding = residue.files_with(self.home, windows)
-        _must(control >= len(windows) > 0, "the search does not find the recording in itself")
+        _must(control > 1000, "the search does not find the recording in itself")
         _must(not holding, "a piece of the recording stands in a file of the home")
         tell(
-            f"searched all {looked_at} files of the home for {len(windows):,} pieces of the recording: "
-            "found none (in the recording itself: all)",
-            {"pieces": len(windows), "files_searched": looked_at, "found": 0, "found_in_clip": control},
+            f"searched all {looked_at} files of the home for any 16 bytes of the recording: found none "
+            f"(in the recording itself the search finds {control:,})",
+            {"files_searched": looked_at, "found": 0, "found_in_recording": control},
         )
 
     def _work(self) -> None:
         keys_before = _recording_keys(self.platform)
         with self.telling.step("a worker opens it, inside the sealed child", "worker") as tell:
             outcome = self.platform.work_next(caller=CALLER)
-            _must(outcome is not None, "nothing was queued")
-            _must(
-                outcome is not None and outcome.state is RecordingState.VERIFIED,
-                "the recording did not end verified",
-            )
+            state = None if outcome is None else outcome.state
+            _must(state is RecordingState.VERIFIED, "the recording did not end verified")
             tell("numbers out, sealed and stored; then the recording's key was destroyed, its body deleted")
             keys = _recording_keys(self.platform)
             _must(keys == keys_before - 1, "the recording's key is still in the key store")
@@ -164,10 +162,8 @@ class _Demonstration:
     def _receipt(self, submission: Submission) -> None:
         with self.telling.step("the receipt, checked offline", "receipt") as tell:
             view = _view(self.platform, submission)
-            text, identity = (
-                Path(view.receipt_path or "").read_text(encoding="utf-8"),
-                self.platform.identity(),
-            )
+            text = Path(view.receipt_path or "").read_text(encoding="utf-8")
+            identity = self.platform.identity()
             self.world.verify_receipt(text, key=identity, home=None)
             tell("verified against the key that this home pinned when it was made")
             flipped = _refused(self.world, _flip_a_bit(text), identity, IntegrityError)
@@ -192,12 +188,12 @@ class _Demonstration:
                 payloads.audit_report(report),
             )
 
-    def _sizes(self, clip: bytes, submission: Submission, content: SessionContent) -> None:
+    def _sizes(self, clip: bytes, content: SessionContent) -> None:
         with self.telling.step("in numbers", "sizes") as tell:
             kept = 0 if content.features is None else len(content.features.to_float32_bytes())
             audio = residue.size_of(path for path in (self.home / "bodies").rglob("*") if path.is_file())
             _must(audio == 0, "bytes of a body are left")
-            tell(f"recording {len(clip):,} bytes; sealed body {submission.body_bytes:,} bytes, now {audio}")
+            tell(f"of the recording, {len(clip):,} bytes, {audio} are left in this home")
             until = render.moment(content.expires_at)
             tell(
                 f"kept until {until}: the features ({kept} bytes before sealing) and the profile",
@@ -227,10 +223,7 @@ def _must(held: bool, otherwise: str) -> None:
 
 def _body_of(home: Path, submission: Submission) -> Path:
     found = [path for path in (home / "bodies").rglob(f"*{submission.session_id}*") if path.is_file()]
-    _must(
-        len(found) == 1 and found[0].stat().st_size == submission.body_bytes,
-        "the sealed body is not where it should be",
-    )
+    _must(len(found) == 1, "the sealed body is not where it should be")
     return found[0]
 
 

@@ -38,7 +38,7 @@ def verify(
     """
     text = read_text(file)
     trusted = None if key is None else read_text(key)
-    receipt = world.verify_receipt(text, key=trusted, home=common.home)
+    receipt = world.verify_receipt(text, key=trusted, home=common.folder)
     page = render.Page(width=world.console.width, style=world.console.style)
     pinned = "this home's pinned identity" if key is None else key
     world.answer(common, payloads.receipt(str(file), receipt, pinned=pinned), render.receipt(receipt, page))

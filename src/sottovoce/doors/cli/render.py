@@ -51,7 +51,7 @@ SOURCE_WORDS = {
 STATE_WORDS = {
     RecordingState.RECEIVED: "waiting, or being worked on",
     RecordingState.COMMITTED: "result stored; the audio is being destroyed",
-    RecordingState.VERIFIED: "done; the audio is gone",
+    RecordingState.VERIFIED: "the result is kept, the audio is gone",
     RecordingState.FAILED_SHREDDED: "no result; the audio is gone",
     RecordingState.HELD: "no result yet; the sealed audio is held for a retry",
 }
@@ -167,7 +167,7 @@ def submission(file: str, answer: Submission, page: Page) -> str:
     return "\n".join(
         [
             page.style.bold(printable(file)),
-            page.block("sealed", f"{answer.body_bytes:,} bytes of ciphertext, queued for a worker"),
+            page.block("sealed", f"{answer.body_bytes:,} bytes, queued for a worker"),
             page.block(
                 "audio", f"gone by {moment(answer.discard_by)} at the latest; {SOURCE_WORDS[answer.source]}"
             ),
@@ -179,9 +179,9 @@ def submission(file: str, answer: Submission, page: Page) -> str:
 
 def work(outcome: WorkOutcome, page: Page) -> str:
     words = STATE_WORDS[outcome.state]
-    mark = page.style.bad("failed ") if outcome.failure else page.style.good("done   ")
+    state = page.style.bad(outcome.state) if outcome.failure else page.style.good(outcome.state)
     why = f" [{outcome.failure}, attempt {outcome.attempts}]" if outcome.failure else ""
-    return f"{mark} {outcome.session_id}  {words}{why}"
+    return f"{outcome.session_id}  {state}: {words}{why}"
 
 
 def sessions(views: Iterable[SessionView]) -> str:

@@ -1,8 +1,11 @@
-"""Is any piece of a recording in these files? A search for every 16-byte window of it, at every offset."""
+"""Is any piece of a recording in these files? Every 16-byte block of theirs is looked up among all its windows.
+
+Whatever of the recording stands there in one run of at least 31 bytes, at any offset, covers a whole block and is
+found.
+"""
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -11,16 +14,14 @@ _DISTINCT = 8  # windows of silence or of a header's zeros would be found anywhe
 
 
 def windows_of(recording: bytes) -> frozenset[bytes]:
-    """Consecutive 16-byte pieces of a recording, without the ones that say nothing."""
-    pieces = (
-        recording[i : i + WINDOW_BYTES] for i in range(0, len(recording) - WINDOW_BYTES + 1, WINDOW_BYTES)
-    )
-    return frozenset(piece for piece in pieces if len(set(piece)) >= _DISTINCT)
+    """Every 16 consecutive bytes of a recording, at any offset, without those that say nothing."""
+    every = (recording[i : i + WINDOW_BYTES] for i in range(len(recording) - WINDOW_BYTES + 1))
+    return frozenset(window for window in every if len(set(window)) >= _DISTINCT)
 
 
-def found_in(data: bytes | mmap.mmap, windows: frozenset[bytes]) -> int:
-    """At how many offsets one of the windows stands."""
-    return sum(data[i : i + WINDOW_BYTES] in windows for i in range(len(data) - WINDOW_BYTES + 1))
+def found_in(data: bytes, windows: frozenset[bytes]) -> int:
+    """How many 16-byte blocks of the data are windows of the recording."""
+    return sum(data[i : i + WINDOW_BYTES] in windows for i in range(0, len(data), WINDOW_BYTES))
 
 
 def files_with(folder: Path, windows: frozenset[bytes]) -> tuple[int, list[Path]]:

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from sottovoce.doors.cli.console import Console, Payload
 from sottovoce.doors.cli.errors import Internal, trace
-from sottovoce.errors import SottovoceError
+from sottovoce.errors import SottovoceError, UsageError
 from sottovoce.model.subject import Caller
 
 if TYPE_CHECKING:
@@ -31,8 +31,18 @@ CALLER = Caller(actor="operator", channel="operator-cli")
 class Common:
     """The options that every verb has."""
 
-    home: Annotated[Path | None, Parameter(help="Where this home lives (else SOTTOVOCE_HOME).")] = None
+    home: Annotated[str | None, Parameter(help="Where this home lives (else SOTTOVOCE_HOME).")] = None
     json: Annotated[bool, Parameter(help="Data as JSON.")] = False
+
+    @property
+    def folder(self) -> Path | None:
+        """The home that was named, None for the default one; UsageError for an empty name (an unset variable of
+        a shell would else make the current folder a home)."""
+        if self.home == "":
+            raise UsageError(
+                "The home named with --home is empty.", hint="Name a folder, or leave --home out."
+            )
+        return None if self.home is None else Path(self.home)
 
 
 COMMON = Common()
@@ -68,7 +78,7 @@ class World:
     def open(self, common: Common) -> Platform:
         """The platform of the home named on the command line; opening it sweeps what is overdue."""
         with self.console.progress("opening the home"):
-            return self.open_platform(common.home)
+            return self.open_platform(common.folder)
 
     def debug(self, error: SottovoceError) -> None:
         """Where an unexpected error happened, only when asked for by SOTTOVOCE_DEBUG=1."""

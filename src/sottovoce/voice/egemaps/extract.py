@@ -164,8 +164,9 @@ def _functionals(low: _Contours) -> list[float]:
     """The 88 values in canonical order (specification 14)."""
     semitones = low.pitch.semitones
     voiced = semitones > VOICED_SEMITONE
-    # Q14: what hangs on the pitch is evaluated without the frames that an online decoder still holds
-    kept = max(0, len(semitones) - low.pitch.undecided)
+    # Q14: what hangs on the pitch is evaluated without the frames that an online decoder still holds. Where it
+    # holds them all (a steady tone little longer than 100 ms) the specification leaves it open: all are used.
+    kept = len(semitones) - low.pitch.undecided or len(semitones)
     pitch_contour = contours.smooth_nonzero(semitones)[:kept]
     voiced_pitch = pitch_contour[pitch_contour != 0]
     loudness = contours.smooth(low.loudness)

@@ -76,44 +76,32 @@ class _Walk:
     steps: F64
     signal: F32
     stream: Stream
-    position: int = 0  # next unread sample
-    carry: int = 0  # samples read by an earlier frame and still to be used
+    carry: int = 0  # samples before the frame's start that no earlier frame has used up
     last_period_s: np.float32 = field(default_factory=lambda: np.float32(0))
     last_jitter: float = 0.0
     last_shimmer: float = 0.0
 
     def frame(self, t: int, f0_hz: float) -> tuple[float, float]:
         """Jitter and shimmer (dB) of frame t."""
-        need_least = self.stream.hop + self.carry
-        if f0_hz <= 0:
-            self._skip(t, need_least)
-            return 0.0, 0.0
-        sums = self._voiced(t, self.stream.sample_rate_hz / f0_hz, need_least)
-        return self._jitter(sums), self._shimmer(sums)
-
-    def _skip(self, t: int, need_least: int) -> None:
-        if t * self.stream.hop - self.carry != self.position:
-            self.position = t * self.stream.hop
-        self.position += need_least
+        if f0_hz > 0:
+            sums = self._voiced(t * self.stream.hop - self.carry, self.stream.sample_rate_hz / f0_hz)
+            return self._jitter(sums), self._shimmer(sums)
         self.carry = 0
         self.last_period_s = np.float32(0)
         self.last_jitter = self.last_shimmer = 0.0
+        return 0.0, 0.0
 
-    def _voiced(self, t: int, period: float, need_least: int) -> _Sums:
-        shortest, longest = math.floor(0.9 * period), math.ceil(1.1 * period)
-        need = min(max(need_least, 2 * longest + 2), self.carry + self.stream.length)
-        start = t * self.stream.hop
-        if start - self.carry != self.position:
-            self.position, need = start, min(need, self.stream.length)
+    def _voiced(self, start: int, period: float) -> _Sums:
+        """Go from period to period, from sample `start` on, as far as this frame reaches."""
+        lags = range(math.floor(0.9 * period), math.ceil(1.1 * period) + 1)
+        need_least = self.stream.hop + self.carry
+        need = min(max(need_least, 2 * lags[-1] + 2), self.carry + self.stream.length)
         sums, at, last = _Sums(), 0, 0
-        while at < need - 2 * longest - 1:
-            at += self._period(
-                self.position + at, range(shortest, longest + 1), round_half_away(period), sums
-            )
+        while at < need - 2 * lags[-1] - 1:
+            at += self._period(start + at, lags, round_half_away(period), sums)
             if at < need_least - 1:
                 last = at
         self.carry = need_least - last
-        self.position += last
         return sums
 
     def _period(self, at: int, lags: range, nominal: int, sums: _Sums) -> int:
