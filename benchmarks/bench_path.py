@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform as machine
 import shutil
 import sqlite3
 import statistics
@@ -25,6 +24,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
+from figures import record
 
 from sottovoce import app
 from sottovoce.model.features import Extraction, FeatureVector, Quality
@@ -41,7 +44,7 @@ class InstantExtractor:
     def level(self) -> str:
         return "rlimits"
 
-    def extract(self, source: Any, options: Any) -> Extraction:
+    def extract(self, _source: Any, _options: Any) -> Extraction:
         values = tuple(20.0 + i for i in range(88))
         vector = FeatureVector(values=values, profile="compat", version="bench", sample_rate_hz=RATE)
         return Extraction(vector, Quality(SECONDS, 2000, 0.0, 30.0, "wav/pcm_16", RATE, 1, "0"))
@@ -80,12 +83,12 @@ def durable_commit_ms(folder: Path, runs: int) -> float:
     return statistics.median(timed_ms(lambda: db.execute("INSERT INTO t VALUES (1)")) for _ in range(runs))
 
 
-def show(name: str, values: list[float], note: str = "") -> None:
-    low, mid, high = min(values), statistics.median(values), max(values)
-    print(f"{name:<34} min {low:7.2f}  median {mid:7.2f}  max {high:7.2f} ms  {note}")
+def row(name: str, values: list[float], note: str) -> str:
+    return f"| {name} | {min(values):.2f} | {statistics.median(values):.2f} | {max(values):.2f} | {note} |"
 
 
-def measure(runs: int) -> float:
+def measure(runs: int) -> tuple[float, list[str]]:
+    """Median of analyze in ms, and the table."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         source = clip(folder)
@@ -96,11 +99,15 @@ def measure(runs: int) -> float:
             queued = [timed_ms(lambda: platform.submit(source, subject="anna")) for _ in range(runs)]
             worked = [timed_ms(platform.work_next) for _ in range(runs)]
         commit_ms = durable_commit_ms(folder, runs)
-    show("analyze, without child", inline, f"bar {BAR_MS:.0f} ms; {statistics.median(inline) / commit_ms:.1f} x commit")
-    show("submit (30 s, 960 kB)", queued, f"fsyncs {fsyncs('submit')}")
-    show("worker, without child", worked, f"fsyncs {fsyncs('work')}")
-    print(f"one durable SQLite commit here: {commit_ms:.2f} ms; analyze makes fsyncs: {fsyncs('analyze')}")
-    return statistics.median(inline)
+    lines = [
+        "| verb, without child, decoding and features | min ms | median ms | max ms | fsyncs |",
+        "|---|---|---|---|---|",
+        row(f"analyze (bar {BAR_MS:.0f} ms)", inline, fsyncs("analyze")),
+        row("submit (30 s, 960 kB)", queued, fsyncs("submit")),
+        row("worker", worked, fsyncs("work")),
+        f"| for comparison: one durable SQLite commit | | {commit_ms:.2f} | | 1 |",
+    ]
+    return statistics.median(inline), lines
 
 
 def fsyncs(verb: str) -> str:
@@ -114,7 +121,9 @@ def _counted(verb: str, times: int) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         log = Path(temporary) / "strace"
         command = ["strace", "-f", "-e", "trace=fsync,fdatasync", "-o", str(log), sys.executable, __file__]
-        subprocess.run([*command, "--once", verb, str(times), temporary], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [*command, "--once", verb, str(times), temporary], check=True, stdout=subprocess.DEVNULL
+        )
         return sum("fsync(" in line or "fdatasync(" in line for line in log.read_text().splitlines())
 
 
@@ -137,14 +146,20 @@ def once(verb: str, times: int, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=40)
+    parser.add_argument("--record", action="store_true", help="write the table to docs/reference/figures.md")
     parser.add_argument("--once", nargs=3, metavar=("VERB", "TIMES", "FOLDER"))
     given = parser.parse_args()
     if given.once:
         once(given.once[0], int(given.once[1]), Path(given.once[2]))
         return
-    print(f"Python {machine.python_version()}, SQLite {sqlite3.sqlite_version}, {os.cpu_count()} CPUs, {given.runs} runs")
-    median = measure(given.runs)
+    median, lines = measure(given.runs)
+    print("\n".join(lines))
     print(f"bar {'kept' if median <= BAR_MS else 'MISSED'}: {median:.2f} ms of {BAR_MS:.0f} ms")
+    if given.record:
+        record(
+            "bench-path", "What privacy costs", "\n".join(lines),
+            conditions=f"{given.runs} runs, SQLite {sqlite3.sqlite_version}, fsyncs counted by strace",
+        )  # fmt: skip
     sys.exit(0 if median <= BAR_MS else 1)
 
 

@@ -180,7 +180,7 @@ def timed(work: object) -> float:
 
 def write_down(figures: dict[str, Any]) -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
-    from figures import record  # type: ignore[import-not-found]
+    from figures import record  # type: ignore[import-not-found,unused-ignore]
 
     stream, rows = figures["stream_100_mib"], figures["rewrap"]
     table = "\n".join(

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from sottovoce import settings as configuration
-from sottovoce.errors import ConfigurationError, SottovoceError, StorageError, UnknownSigner
+from sottovoce.errors import ConfigurationError, KeyUnavailable, SottovoceError, StorageError, UnknownSigner
 from sottovoce.model.consent import ConsentAction, PurposeConsent
 from sottovoce.model.outcome import (
     Analysis,
@@ -188,6 +188,7 @@ class Platform:
 
     def start(self) -> SweepReport:
         """What open() does before it serves: keys, identity pin, overdue work, audit numbers."""
+        self._check_key_store()
         self.keyring.set_up()
         self.keyring.resume_rotation()
         self._pin_identity()
@@ -395,6 +396,15 @@ class Platform:
                 reason="swap_active",
             )
 
+    def _check_key_store(self) -> None:
+        """A home that has been used and has no keys must not go on under new ones."""
+        if (self.home / IDENTITY_NAME).exists() and not self.keyring.is_set_up():
+            raise KeyUnavailable(
+                "The key store of this home is missing or empty; what is sealed here does not open without it.",
+                hint="Bring back the folder of the keys from its own backup; a new key store opens nothing old.",
+                reason="key_store_missing",
+            )
+
     def _pin_identity(self) -> None:
         if not (self.home / IDENTITY_NAME).exists():
             _write_private(self.home / IDENTITY_NAME, self._oversight.identity_document())
@@ -414,7 +424,7 @@ def verify_receipt(text: str, *, key: str | None = None, home: Path | None = Non
     """
     document = key
     if document is None and home is not None and (home / IDENTITY_NAME).exists():
-        document = (home / IDENTITY_NAME).read_text()
+        document = (home / IDENTITY_NAME).read_text(errors="replace")
     if document is None:
         raise UnknownSigner(
             "No key is pinned to verify this receipt against.",

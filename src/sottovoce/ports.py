@@ -453,6 +453,10 @@ class Jobs(Protocol):
 
     def done(self, kind: JobKind, ref: str) -> bool: ...
 
+    def drop(self, ref: str) -> int:
+        """Remove the jobs of every kind of a reference; how many."""
+        ...
+
     def due(self, kind: JobKind, *, at: datetime, limit: int) -> tuple[Job, ...]:
         """Jobs due by then, earliest first."""
         ...

@@ -37,7 +37,9 @@ def default_home() -> Path:
 class Settings(BaseSettings):
     """Everything that can be set. Durations in seconds, sizes in bytes."""
 
-    model_config = SettingsConfigDict(env_prefix="SOTTOVOCE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="SOTTOVOCE_", env_ignore_empty=True, frozen=True, extra="forbid"
+    )
 
     home: Path = Field(default_factory=default_home)
     tenant: str = Field("default", pattern=r"^[a-z0-9_-]{1,64}$")

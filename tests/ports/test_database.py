@@ -742,6 +742,10 @@ def test_there_is_one_job_per_kind_and_reference(database: Database) -> None:
         assert tx.jobs.done("discard", "ses_1")
         assert not tx.jobs.done("discard", "ses_1")
         assert tx.jobs.due("extract", at=T0, limit=9) == (Job("extract", "ses_1", T0),)
+        tx.jobs.put(Job("discard", "ses_1", T0))
+        assert tx.jobs.drop("ses_1") == 2
+        assert tx.jobs.drop("ses_1") == 0
+        assert tx.jobs.due("discard", at=T0, limit=9) == (Job("discard", "ses_2", T0 - HOUR),)
 
 
 # --- erasing ---------------------------------------------------------------------------------------

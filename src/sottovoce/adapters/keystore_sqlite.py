@@ -116,10 +116,13 @@ class SqliteKeyStore:
 
     def get(self, key_ids: Sequence[str]) -> dict[str, KeyRow]:
         found = {}
-        query = "SELECT content FROM place JOIN slot USING (slot) WHERE key_tag = ?"
-        for key_id in key_ids:
-            for (content,) in self._read(query, _tag("key", key_id)):
-                found[key_id] = _decode(content)
+        for start in range(0, len(key_ids), _PAGE_ROWS):
+            tags = [_tag("key", key_id) for key_id in key_ids[start : start + _PAGE_ROWS]]
+            marks = ", ".join("?" * len(tags))
+            query = f"SELECT content FROM place JOIN slot USING (slot) WHERE key_tag IN ({marks})"  # noqa: S608
+            for (content,) in self._read(query, *tags):
+                row = _decode(content)
+                found[row.key_id] = row
         return found
 
     def delete(self, key_ids: Sequence[str]) -> int:

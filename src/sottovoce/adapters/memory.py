@@ -764,6 +764,9 @@ class _MemoryJobs:
     def done(self, kind: JobKind, ref: str) -> bool:
         return self._tables.jobs.drop([(kind, ref)]) == 1
 
+    def drop(self, ref: str) -> int:
+        return self._tables.jobs.drop_where(lambda job: job.ref == ref)
+
     def due(self, kind: JobKind, *, at: datetime, limit: int) -> tuple[Job, ...]:
         found = self._tables.jobs.where(lambda job: job.kind == kind and job.due_at <= at)
         return tuple(sorted(found, key=attrgetter("due_at", "ref"))[:limit])

@@ -46,23 +46,19 @@ def encode_fields(label: str, *fields: str | bytes | int | None) -> bytes:
 
     Types: `s` text as UTF-8, `b` bytes, `i` an integer of 8 bytes, `n` nothing (no content).
     """
-    return b"".join([encode_field(value) for value in (label, *fields)])
+    try:
+        return b"".join([encode_field(value) for value in (label, *fields)])
+    except UnicodeEncodeError:
+        raise UsageError("A context holds text that is valid Unicode only.") from None
 
 
 def encode_field(value: str | bytes | int | None) -> bytes:
     """One more field, to be appended to encode_fields()."""
     if isinstance(value, str):
-        content = _utf8(value)
-        return b"s" + _LENGTH.pack(len(content)) + content
+        content = value.encode()
+        return b"s%b%b" % (_LENGTH.pack(len(content)), content)
     if isinstance(value, bytes):
-        return b"b" + _LENGTH.pack(len(value)) + value
+        return b"b%b%b" % (_LENGTH.pack(len(value)), value)
     if value is None:
         return b"n" + _LENGTH.pack(0)
     return b"i" + _LENGTH.pack(_INTEGER.size) + _INTEGER.pack(value)
-
-
-def _utf8(text: str) -> bytes:
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise UsageError("A context holds text that is valid Unicode only.") from None

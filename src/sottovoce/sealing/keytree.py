@@ -11,7 +11,7 @@ Rules upheld here:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -80,10 +80,25 @@ def rewrap_outer(
     row: KeyRow, *, old_ek: bytes, new_ek: bytes, new_epoch: int, random_bytes: RandomBytes
 ) -> KeyRow:
     """The same key under another epoch. IntegrityError where the row does not open under `old_ek`."""
-    place = _outer_place(row)
-    inner = unwrap_key(old_ek, row.wrapped, place + encode_field(row.epoch))
-    outer = wrap_key(new_ek, inner, place + encode_field(new_epoch), random_bytes=random_bytes)
-    return replace(row, epoch=new_epoch, wrapped=outer)
+    (moved,) = rewrap_rows(
+        (row,), old_ek=old_ek, new_ek=new_ek, new_epoch=new_epoch, random_bytes=random_bytes
+    )
+    return moved
+
+
+def rewrap_rows(
+    rows: Sequence[KeyRow], *, old_ek: bytes, new_ek: bytes, new_epoch: int, random_bytes: RandomBytes
+) -> list[KeyRow]:
+    """rewrap_outer() for many rows: each cipher is made once, each place encoded once."""
+    old, new = AESGCMSIV(_check_key(old_ek)), AESGCMSIV(_check_key(new_ek))
+    new_field = encode_field(new_epoch)
+    moved = []
+    for row in rows:
+        place, nonce = _outer_place(row), random_bytes(NONCE_BYTES)
+        inner = _decrypt(old, row.wrapped, place + encode_field(row.epoch))
+        wrapped = nonce + new.encrypt(nonce, inner, place + new_field)
+        moved.append(replace(row, epoch=new_epoch, wrapped=wrapped))
+    return moved
 
 
 def epoch_key_context(*, tenant: str, store: str, epoch: int) -> bytes:
@@ -99,10 +114,14 @@ def wrap_key(key: bytes, plaintext: bytes, context: bytes, *, random_bytes: Rand
 
 def unwrap_key(key: bytes, wrapped: bytes, context: bytes) -> bytes:
     """The plaintext of wrap_key(). IntegrityError for any other key, context or bytes."""
+    return _decrypt(AESGCMSIV(_check_key(key)), wrapped, context)
+
+
+def _decrypt(cipher: AESGCMSIV, wrapped: bytes, context: bytes) -> bytes:
     if len(wrapped) < WRAP_OVERHEAD_BYTES:
         raise IntegrityError("A wrapped key is too short to be one.")
     try:
-        return AESGCMSIV(_check_key(key)).decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], context)
+        return cipher.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], context)
     except InvalidTag:
         raise IntegrityError(
             "A wrapped key does not open: it was altered, moved, or wrapped otherwise."

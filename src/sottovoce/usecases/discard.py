@@ -71,9 +71,14 @@ class Discard:
             recording = tx.recordings.get(session_id)
         if recording is None or not _to_be_discarded(recording):
             return Ended(recording)
-        self.destroy(session_id)
-        writer = scribe or self.trail.of(recording.subject_id, caller=caller)
-        return self._end(recording, writer, source)
+        return self.end(
+            recording, scribe or self.trail.of(recording.subject_id, caller=caller), source=source
+        )
+
+    def end(self, recording: Recording, scribe: Scribe, *, source: SourceFate | None = None) -> Ended:
+        """`settle` for who knows that the recording is to be discarded now."""
+        self.destroy(recording.id)
+        return self._end(recording, scribe, source)
 
     def audio_fate(self, ended: Ended) -> AudioFate:
         """What became of a recording's audio, with its receipt."""
@@ -122,8 +127,7 @@ class Discard:
                 session_id=ended.id, kind="recording", text=text, at=tx.now(),
             )  # fmt: skip
             tx.receipts.add(receipt)
-            tx.jobs.done("discard", ended.id)
-            tx.jobs.done("extract", ended.id)
+            tx.jobs.drop(ended.id)
             scribe.write(
                 tx, f"recording.{ended.state}", outcome=ended.failure or "ok",
                 details={"session": ended.id, "receipt": receipt.id},

@@ -102,6 +102,10 @@ class Keyring:
 
     # --- people -----------------------------------------------------------------------------------------------
 
+    def is_set_up(self) -> bool:
+        """Whether the long-lived store has an epoch; False of a home in use means that its key store is gone."""
+        return bool(self.long_lived.epochs())
+
     def make_subject(self, subject_id: str) -> None:
         """The subject's key of every class. Idempotent; what a crash in it left is completed."""
         keys = [
@@ -169,9 +173,10 @@ class Keyring:
 
     def details_key(self, subject_id: str, month: str) -> tuple[str, bytes]:
         """Id and key that seal the audit details of a subject in a month ("2026-01"), made when first needed."""
-        key = NewKey("details", "audit", subject_id, details_key_id(subject_id, month))
-        self._make_missing((key,))
-        return key.key_id, self.open_key(key.key_id)
+        key_id = details_key_id(subject_id, month)
+        if not self.exists(key_id):
+            self._make_missing((NewKey("details", "audit", subject_id, key_id),))
+        return key_id, self.open_key(key_id)
 
     def tenant_key(self, name: str) -> bytes:
         """A key of the operator, e.g. "blind_index"."""
@@ -257,11 +262,13 @@ class Keyring:
         return self._epochs.stores()[0 if key_class == SHORT_LIVED_CLASS else 1]
 
     def _rows(self, key_ids: Sequence[str]) -> dict[str, tuple[str, KeyStore, KeyRow]]:
-        return {
-            key_id: (name, store, row)
-            for name, store in self._epochs.stores()
-            for key_id, row in store.get(key_ids).items()
-        }
+        """Rows by id with their stores. Most keys are long-lived: the other store is asked for what is missing."""
+        found: dict[str, tuple[str, KeyStore, KeyRow]] = {}
+        for name, store in reversed(self._epochs.stores()):
+            missing = [key_id for key_id in key_ids if key_id not in found]
+            if missing:
+                found |= {key_id: (name, store, row) for key_id, row in store.get(missing).items()}
+        return found
 
     def _make_missing(self, keys: Iterable[NewKey]) -> None:
         """Make those keys that do not exist, in one transaction for each store, audio first."""

@@ -117,12 +117,12 @@ class Record:
                 Descriptor(source.fd), self._options(received, embedding=ask.embedding)
             )
             insight = self.make_insight(extraction)
-            sealed = self._commit(received, extraction, insight, scribe)
+            committed, sealed = self._commit(received, extraction, insight, scribe)
         except BaseException as error:
             self._give_up(received, error, caller=caller)
             raise
-        fate = self._discard_source(source, received)
-        ended = self.discard.settle(received.id, caller=caller, source=fate, scribe=scribe)
+        fate = self._discard_source(source, committed)
+        ended = self.discard.end(committed, scribe, source=fate)
         return self._analysis(ended, ask, extraction, insight, sealed)
 
     # --- submit ----------------------------------------------------------------------------------------
@@ -141,16 +141,25 @@ class Record:
         return _submission(stored, ask)
 
     def _put_body(self, received: Recording, read_into: ReadInto) -> int:
-        """Key row, then body (file and folder fsynced); what an interrupted attempt left is removed first."""
+        """Key row, then body (file and folder fsynced); what an interrupted attempt left is removed first. The size
+        of what is stored, in bytes of ciphertext."""
         self.discard.destroy(received.id)
         key = self.keyring.new_key(
             NewKey(key_id=received.id, kind="recording", key_class="audio", subject_id=received.subject_id)
         )
+        sealed_bytes = 0
         with self.bodies.writer(body_path(received.id)) as writer:
-            return envelope.seal_stream(
-                read_into, writer.write, key=key, context=self._body_context(received),
+
+            def write(piece: memoryview) -> None:
+                nonlocal sealed_bytes
+                writer.write(piece)
+                sealed_bytes += len(piece)
+
+            envelope.seal_stream(
+                read_into, write, key=key, context=self._body_context(received),
                 key_id=received.id, limit_bytes=self.policy.max_body_bytes,
             )  # fmt: skip
+        return sealed_bytes
 
     def _acknowledge(self, received: Recording, size_bytes: int, scribe: Scribe) -> Recording:
         """tx1b: from here on the recording is accepted and a worker may claim it."""
@@ -340,7 +349,7 @@ class Record:
 
     def _commit(
         self, leased: Recording, extraction: Extraction, insight: Insight, scribe: Scribe
-    ) -> Sealed | None:
+    ) -> tuple[Recording, Sealed | None]:
         """tx2: the result becomes durable together with COMMITTED, or nothing does. None: returned once, not kept."""
         sealed = self._seal(leased, extraction, insight) if leased.keep else None
         try:
@@ -369,7 +378,7 @@ class Record:
             raise
         if sealed is not None and not kept:
             self.keyring.destroy(list(sealed.key_ids))
-        return sealed if kept else None
+        return committed, sealed if kept else None
 
     def _forget_unless_committed(self, leased: Recording, sealed: Sealed) -> None:
         """Key rows without data go at once; where even that cannot be asked, the collector takes them later."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from sottovoce.errors import ConsentRequired, IntegrityError
@@ -146,7 +146,7 @@ def _features_body(features: FeatureVector, quality: Quality) -> bytes:
         "profile": features.profile,
         "version": features.version,
         "rate": features.sample_rate_hz,
-        "quality": asdict(quality),
+        "quality": {field.name: getattr(quality, field.name) for field in fields(quality)},
     }
     text = json.dumps(beside, separators=(",", ":")).encode()
     return _LENGTH.pack(len(text)) + text + features.to_float32_bytes()

@@ -532,3 +532,15 @@ def test_M05_a_policy_may_refuse_active_swap(
             hall.platform.analyze(str(jfk_path), subject="anna")
     else:
         assert hall.platform.analyze(str(jfk_path), subject="anna").retention.kept
+
+
+def test_F18_a_used_home_without_its_key_store_does_not_go_on_under_new_keys(hall: Hall) -> None:
+    """A home whose key store has vanished is refused; it never goes on silently under new keys."""
+    from sottovoce.adapters.memory import MemoryKeyStore
+    from sottovoce.app import assemble
+
+    hall.grant()
+    emptied = replace(hall.adapters, long_lived=MemoryKeyStore(), short_lived=MemoryKeyStore())
+    with pytest.raises(KeyUnavailable) as raised:
+        assemble(emptied, hall.platform.settings)
+    assert raised.value.reason == "key_store_missing"

@@ -89,6 +89,9 @@ class SqlJobs:
     def done(self, kind: JobKind, ref: str) -> bool:
         return self._connection.execute(_DONE, _job_binds(kind, ref)).rowcount == 1
 
+    def drop(self, ref: str) -> int:
+        return self._connection.execute(_DROP, {"of_ref": ref}).rowcount
+
     def due(self, kind: JobKind, *, at: datetime, limit: int) -> tuple[Job, ...]:
         where, order = {"kind": kind, "due_at <=": at}, ("due_at", "ref")
         return fetch(self._connection, Job, jobs, where, order=order, limit=limit)
@@ -107,6 +110,7 @@ _NUMBER = (
 )
 _THIS_JOB = (jobs.c.kind == sa.bindparam("of_kind"), jobs.c.ref == sa.bindparam("of_ref"))
 _MOVE = jobs.update().where(*_THIS_JOB)
+_DROP = jobs.delete().where(jobs.c.ref == sa.bindparam("of_ref"))
 _DONE = jobs.delete().where(*_THIS_JOB)
 
 

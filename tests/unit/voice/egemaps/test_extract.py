@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import re
@@ -230,3 +231,17 @@ def test_every_feature_is_described_in_the_reference(repo_root):
     ranges = {"mfcc2", "mfcc3", "mfcc2V", "mfcc3V", "F2frequency", "F2bandwidth", "F2amplitudeLogRelF0"}
     text = text.replace("`-H1-A3`", "`logRelF0-H1-A3`")
     assert {base for base in bases - ranges if f"`{base}`" not in text} == set()
+
+
+def test_voice_contours_are_cut_before_smoothing_and_spectral_ones_after():
+    """The first frame left out is not seen by jitter, formants, ...; the spectral contours see it as a neighbour."""
+    low = extraction._measure(extraction.frames.quantise(voice()), 16000)
+    left_out = len(low.pitch.f0_hz) - low.pitch.undecided
+    usual = extraction._functionals(low)
+    changed = low.voice.copy()
+    changed[left_out] += 5
+    assert extraction._functionals(dataclasses.replace(low, voice=changed)) == usual
+    changed = low.balance.copy()
+    changed[left_out] += 5
+    moved = np.array(extraction._functionals(dataclasses.replace(low, balance=changed))) != usual
+    assert moved[58:66].any() != moved[76:80].any()  # the class of that frame, voiced or not

@@ -208,3 +208,11 @@ def test_more_than_a_thousand_segments_are_not_counted():
 def test_no_segments_no_numbers():
     assert segments.measure_segments(np.zeros(0, dtype=bool)) == segments.Segments(0, 0, 0)
     assert segments.measure_segments(np.zeros(50, dtype=bool)) == segments.Segments(0, 0, 0)
+
+
+@pytest.mark.parametrize(("second", "kept_at", "kept"), [(103, 3, 100), (107, 7, 107)])
+def test_without_a_real_minimum_between_them_a_maximum_must_be_5_percent_higher_to_replace(
+    second, kept_at, kept
+):
+    x = [0.0, 50, 90, 100, 99, 98, 99, second, 80, 40, 20, 0]
+    assert [(e.position, e.value) for e in peaks.find_extrema(x)] == [(kept_at, kept)]

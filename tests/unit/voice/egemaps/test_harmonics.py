@@ -153,3 +153,10 @@ def test_formant_amplitude_is_the_level_of_the_strongest_harmonic_within_20_perc
     )
     assert levels.tolist() == [[1.0, 0.0, 0.0]]  # 480 and 500 Hz tie: the first
     assert present.tolist() == [[True, False, False]]
+
+
+def test_of_two_equally_near_lags_the_shorter_wins():
+    acf = np.zeros((1, 40), dtype=np.float32)
+    acf[0, [0, 10, 14]] = (9, 1, 5)
+    assert harmonics._nearest_maximum(acf, np.array([12])).tolist() == [10]
+    assert harmonics._nearest_maximum(acf, np.array([13])).tolist() == [14]

@@ -27,7 +27,7 @@ def comparison(repo_root, shared_data):
     return module, np.array([module.differences(pair) for pair in pairs])
 
 
-def test_M06_features_agree_with_the_reference_within_the_stated_bounds(comparison):
+def test_features_agree_with_the_reference_within_the_stated_bounds(comparison):
     """On real speech the 68 features without formants agree with the reference within 0.01 %."""
     module, table = comparison
     assert len(table) == 12
@@ -36,7 +36,7 @@ def test_M06_features_agree_with_the_reference_within_the_stated_bounds(comparis
             assert table[:, group.indices].max() <= group.bound, group.title
 
 
-def test_M06_formants_agree_as_far_as_they_are_defined(comparison):
+def test_formants_agree_as_far_as_they_are_defined(comparison):
     """The features that depend on polynomial roots agree within the wider stated bounds, but for one in a hundred."""
     module, table = comparison
     bounds = np.zeros(len(FEATURE_NAMES))
