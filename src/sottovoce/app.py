@@ -237,17 +237,18 @@ class Platform:
             return self._verb(lambda: self._record.analyze(source, ask, caller=caller))
 
     def submit(
-        self, path: str | os.PathLike[str], *, subject: str, discard_source: bool = False,
+        self, path: str | os.PathLike[str], *, subject: str,
         idempotency_key: str | None = None, channel: str = "0", accept_truncated: bool = False,
         caller: Caller = LIBRARY,
     ) -> Submission:  # fmt: skip
         """Seal a recording for a worker, piece by piece. Needs data_retention_30_days as well; when it returns,
-        the sealed body is durable. Errors as of `analyze`, but for those of the audio itself."""
+        the sealed body is durable. The source file is left in place: until a worker has a result, it may be the
+        only copy. Errors as of `analyze`, but for those of the audio itself."""
         from sottovoce.adapters.source_file import open_source
 
         self._check_swap()
         ask = Ask(
-            subject=subject, discard_source=discard_source, idempotency_key=idempotency_key, channel=channel,
+            subject=subject, idempotency_key=idempotency_key, channel=channel,
             accept_truncated=accept_truncated,
         )  # fmt: skip
         with open_source(Path(path)) as source:

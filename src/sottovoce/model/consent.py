@@ -3,7 +3,8 @@
 Rules upheld here, in order:
 1. The server's sequence decides; on a tie withdrawal comes last, so it wins (C1c).
 2. A grant that occurred before the last withdrawal or refusal revives nothing (C2b, X01).
-3. A grant on an older notice version than that of the last withdrawal revives nothing (C2b).
+3. A grant on an older notice version than that of the last withdrawal revives nothing, and takes the place of no
+   grant on a newer one (C2b).
 4. Consent holds for the notice it was given on: a later material notice asks again, an editorial one does not (C3a).
 5. Unknown means no.
 """
@@ -135,6 +136,9 @@ def _apply(state: PurposeConsent, event: ConsentEvent) -> PurposeConsent:
 
 
 def _revives_nothing(state: PurposeConsent, grant: ConsentEvent) -> bool:
+    """A late grant: from before the last stop, or on an older notice than the one that stands."""
+    if state.status is ConsentStatus.GRANTED and grant.notice_ordinal < state.notice_ordinal:
+        return True
     if state.barrier_at is None:
         return False
     return grant.occurred_at < state.barrier_at or grant.notice_ordinal < state.barrier_ordinal

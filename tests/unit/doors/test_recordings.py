@@ -133,23 +133,22 @@ def test_a_dry_run_takes_nothing_in(
     verb: str, run: Callable[..., Any], platform: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "a.wav").write_bytes(b"RIFF")
-    line = (
-        verb,
-        str(tmp_path / "a.wav"),
-        str(tmp_path),
-        "--subject",
-        "anna",
-        "--discard-source",
-        "--dry-run",
-    )
+    unlink = ("--discard-source",) if verb == "analyze" else ()
+    line = (verb, str(tmp_path / "a.wav"), str(tmp_path), "--subject", "anna", *unlink, "--dry-run")
     result = run(*line, "--json")
     assert platform.verbs_asked() == ["consents"]
     assert result.code == 1
-    assert result.lines[0]["source"] == "would_be_unlinked"
+    assert result.lines[0]["source"] == ("would_be_unlinked" if unlink else "left_in_place")
     assert result.lines[0]["missing_consents"] == ["data_retention_30_days"]
     assert result.lines[1]["error"]["code"] == "input_unreadable"
-    assert "would be unlinked once its result is safe; consent is missing" in run(*line).out
+    told = "would be unlinked once its result is safe" if unlink else "would be left in place"
+    assert f"{told}; consent is missing" in run(*line).out
     assert (tmp_path / "a.wav").exists()
+
+
+def test_submit_offers_no_way_to_unlink_the_source(run: Callable[..., Any]) -> None:
+    """Until a worker has a result, the source may be the only copy: submit does not unlink it."""
+    assert run("submit", "a.wav", "--subject", "anna", "--discard-source").code == 2
 
 
 def test_the_worker_does_what_waits_and_ends(run: Callable[..., Any], platform: Any) -> None:

@@ -71,6 +71,9 @@ def _counts(mine: list[ConsentEvent], i: int) -> bool:
     """Whether the i-th event has any effect: a stop always has, a grant unless a stop before it forbids it."""
     if mine[i].action != "grant":
         return True
+    standing = [mine[k] for k in range(i) if _counts(mine, k)][-1:]
+    if any(e.action == "grant" and e.notice_ordinal > mine[i].notice_ordinal for e in standing):
+        return False
     return not any(_forbids(mine, j, mine[i]) for j in range(i) if mine[j].action != "grant")
 
 
@@ -224,3 +227,11 @@ def test_evidence_and_notice_text_are_in_no_repr() -> None:
     secret = b"canary"
     assert "canary" not in repr(replace(event(1, GRANT), evidence=secret))
     assert "canary" not in repr(replace(notice(1, material=True), text=secret))
+
+
+def test_C2b_a_late_grant_on_an_older_notice_replaces_no_newer_one() -> None:
+    """A consent on the newest text stands; an older form that arrives late takes nothing of it away."""
+    newer = event(1, ConsentAction.GRANT, occurred=5, ordinal=2)
+    late = event(2, ConsentAction.GRANT, occurred=1, ordinal=1)
+    state = fold([newer, late])["p"]
+    assert (state.event_id, state.notice_ordinal) == (newer.id, 2)

@@ -79,7 +79,6 @@ def submit(
     /,
     *,
     subject: Subject,
-    discard_source: DiscardSource = False,
     idempotency_key: IdempotencyKey = None,
     channel: Channel = "0",
     accept_truncated: AcceptTruncated = False,
@@ -91,7 +90,8 @@ def submit(
 
     Each file is sealed piece by piece under a key of its own; when this
     returns, it waits for `sottovoce worker`. The person must have consented to
-    voice_recording, voice_analysis and data_retention_30_days.
+    voice_recording, voice_analysis and data_retention_30_days. The source file
+    is left in place: until a worker has a result, it may be the only copy.
 
     For example:
       sottovoce submit interview.wav --subject anna
@@ -101,14 +101,14 @@ def submit(
 
     def do(platform: Platform, file: str) -> tuple[payloads.Json, str]:
         answer = platform.submit(
-            file, subject=subject, discard_source=discard_source, idempotency_key=idempotency_key,
+            file, subject=subject, idempotency_key=idempotency_key,
             channel=channel, accept_truncated=accept_truncated, caller=CALLER,
         )  # fmt: skip
         return payloads.submission(file, answer), render.submission(file, answer, page)
 
     if dry_run:
         needed = (VOICE_RECORDING, VOICE_ANALYSIS, RETENTION)
-        return _would(files, subject, needed, discard_source, common=common, world=world)
+        return _would(files, subject, needed, False, common=common, world=world)
     return _each(files, do, "sealing", common=common, world=world)
 
 

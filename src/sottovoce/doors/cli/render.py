@@ -69,7 +69,9 @@ class Page:
 
     def block(self, label: str, text: str) -> str:
         """A labelled paragraph: the label in a column of its own, the text wrapped beside it."""
-        lines = textwrap.wrap(text, max(30, self.width - 14), break_on_hyphens=False) or [""]
+        width = max(30, self.width - 14)
+        # A path stays in one piece, even where it is longer than the line: people copy it.
+        lines = textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False) or [""]
         first = f"  {self.style.bold(f'{label:<10}')}  {lines[0]}"
         return "\n".join([first, *(" " * 14 + line for line in lines[1:])])
 
