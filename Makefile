@@ -13,7 +13,7 @@ TESTS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format coverage offline corpus bench figures promises cli-reference lock clean
+.PHONY: help demo test check format coverage offline corpus bench bench-features figures promises cli-reference faults residue simulation planted-bugs campaigns lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,9 +50,17 @@ corpus: $(VENV)/.dev-installed  ## analyse every real recording of ../shared/dat
 	@$(BIN)/python scripts/analyze_corpus.py
 
 bench: $(VENV)/.dev-installed  ## all benchmarks; figures with their conditions go to docs/reference/figures.md
-	@for script in benchmarks/bench_*.py; do echo "== $$script"; \
+	@for script in $$(ls benchmarks/bench_*.py | grep -v bench_features); do echo "== $$script"; \
 	    record=$$(grep -q -e --record "$$script" && echo --record); \
 	    $(BIN)/python "$$script" $$record || exit 1; done
+
+bench-features: $(VENV)/.run-installed .opensmile-venv/.installed  ## CPU time of the features against openSMILE (in .opensmile-venv/, only for measuring)
+	@$(BIN)/python benchmarks/bench_features.py
+
+.opensmile-venv/.installed:
+	@echo "installing opensmile into .opensmile-venv/ (audEERING Research License: no commercial use)"
+	@$(PYTHON) -m venv .opensmile-venv && .opensmile-venv/bin/python -m pip --disable-pip-version-check install --quiet opensmile \
+	    && touch $@ || echo "opensmile could not be installed: it is shown as missing"
 
 figures: $(VENV)/.dev-installed bench  ## every figure of the documentation anew: benchmarks, installed size, corpus
 	@$(BIN)/python scripts/installed_size.py --record
@@ -64,11 +72,25 @@ promises: $(VENV)/.dev-installed  ## write docs/reference/promises.md from the t
 cli-reference: $(VENV)/.dev-installed  ## write docs/reference/cli.md from the --help texts
 	@$(BIN)/python scripts/cli_reference.py
 
+faults: $(VENV)/.dev-installed  ## crash and fail at every boundary, 500 random kills, full disks; prints the fault table
+	@$(BIN)/python tests/faults/report.py --record
+
+residue: $(VENV)/.dev-installed  ## search files and memory for pieces of marked recordings; show that a planted leak is found
+	@$(BIN)/python -m pytest -q -n $(WORKERS) tests/residue tests/unit/adapters/test_extractor_residue.py
+
+simulation: $(VENV)/.dev-installed  ## thousands of interleavings of verbs, kills and time against a naive model
+	@STEPS=60 EXAMPLES=200 HYPOTHESIS_PROFILE=dev $(BIN)/python -m pytest -q tests/simulation
+
+planted-bugs: $(VENV)/.dev-installed  ## plant bugs in a copy of the source, one at a time: the tests have to fail on each
+	@$(BIN)/python tests/faults/planted_bugs.py
+
+campaigns: faults residue simulation planted-bugs  ## all of the above, bounded
+
 lock:  ## resolve the dependencies anew (UPGRADE=1: to the newest versions); needs uv
 	@scripts/lock.sh
 
 clean:  ## remove .venv/ and caches
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov dist
+	@rm -rf $(VENV) .opensmile-venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov dist
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \

@@ -116,12 +116,12 @@ def resampler_cases_document() -> Json:
     }
 
 
-def features_document() -> Json:
-    return {"format": "sottovoce/features/1", "cases": [_feature_case(signal) for signal in SIGNALS]}
+def features_document(profile: str) -> Json:
+    return {"format": "sottovoce/features/1", "cases": [_feature_case(signal, profile) for signal in SIGNALS]}
 
 
-def _feature_case(description: Json) -> Json:
-    analysis = analyse(make_signal(description))
+def _feature_case(description: Json, profile: str) -> Json:
+    analysis = analyse(make_signal(description), profile=profile)
     vector = analysis.features
     return {
         "signal": description,
@@ -139,7 +139,8 @@ def documents() -> dict[str, Json]:
     return {
         "resampler/prototype.json": prototype_document(),
         "resampler/cases.json": resampler_cases_document(),
-        "features/compat.json": features_document(),
+        "features/compat.json": features_document("compat"),
+        "features/corrected.json": features_document("corrected"),
     }
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sottovoce.model.features import FEATURE_NAMES, FeatureVector, Insight, Quality
     from sottovoce.model.outcome import Analysis
     from sottovoce.settings import Settings
+    from sottovoce.voice.features import egemaps
 
 __version__ = "0.1.0"
 
@@ -37,6 +38,7 @@ __all__ = [
     "Settings",
     "SottovoceError",
     "__version__",
+    "egemaps",
     "open",
     "verify_receipt",
 ]
@@ -52,6 +54,7 @@ _PLACES = {
     "Quality": "sottovoce.model.features",
     "Settings": "sottovoce.settings",
     "SottovoceError": "sottovoce.errors",
+    "egemaps": "sottovoce.voice.features",
     "open": "sottovoce.app",
     "verify_receipt": "sottovoce.app",
 }

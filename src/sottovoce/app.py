@@ -7,6 +7,7 @@ with sottovoce.open("sqlite:///voices/sottovoce.db") as platform:
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,12 +18,23 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from sottovoce import settings as configuration
-from sottovoce.errors import ConfigurationError, KeyUnavailable, SottovoceError, StorageError, UnknownSigner
+from sottovoce.audit import checkpoint
+from sottovoce.audit.chain import leaf_of
+from sottovoce.errors import (
+    ConfigurationError,
+    IntegrityError,
+    KeyUnavailable,
+    SottovoceError,
+    StorageError,
+    UnknownSigner,
+)
 from sottovoce.model.consent import ConsentAction, PurposeConsent
 from sottovoce.model.outcome import (
     Analysis,
     AuditLine,
+    AuditProof,
     AuditReport,
+    AuditSummary,
     Check,
     ConsentOutcome,
     ErasureOutcome,
@@ -32,16 +44,20 @@ from sottovoce.model.outcome import (
     SessionView,
     Submission,
     SweepReport,
+    VerifiedProof,
     WorkOutcome,
 )
 from sottovoce.model.subject import Caller
-from sottovoce.ports import Blobs, Clock, Database, Entropy, Extractor, Keys, KeyStore, Liveness
+from sottovoce.ports import Blobs, Clock, Database, Entropy, Extractor, Keys, KeyStore, Liveness, Witness
 from sottovoce.sealing import receipt as receipts
 from sottovoce.settings import Settings
 from sottovoce.usecases.consent import Consent, Notice, Statement
 from sottovoce.usecases.discard import Discard
 from sottovoce.usecases.disclosure import Disclosure
 from sottovoce.usecases.doctor import Doctor, Host
+from sottovoce.usecases.fsck import Fsck, FsckReport
+from sottovoce.usecases.group import GroupCommit
+from sottovoce.usecases.inspection import Filter, Inspection, Pinned
 from sottovoce.usecases.keyring import Keyring
 from sottovoce.usecases.oversight import Oversight
 from sottovoce.usecases.people import People
@@ -49,8 +65,10 @@ from sottovoce.usecases.receipts import ReceiptBook
 from sottovoce.usecases.record import Ask, Record
 from sottovoce.usecases.retention import RetentionSweep
 from sottovoce.usecases.rights import Rights
+from sottovoce.usecases.sequencer import Sequencer
 from sottovoce.usecases.trail import Trail
 from sottovoce.usecases.vault import Vault
+from sottovoce.usecases.witnessing import Witnessing
 
 T = TypeVar("T")
 LIBRARY = Caller(actor="operator", channel="library")
@@ -72,6 +90,7 @@ class Adapters:
     liveness: Liveness
     clock: Clock
     entropy: Entropy
+    witnesses: tuple[Witness, ...] = ()
     closing: tuple[Callable[[], None], ...] = ()
 
 
@@ -95,6 +114,7 @@ def connect(settings: Settings) -> Adapters:
     from sottovoce.adapters.keystore_sqlite import SqliteKeyStore
     from sottovoce.adapters.liveness_file import FileLiveness
 
+    witnesses = _witnesses(settings)
     entropy = OsEntropy()
     home, keys = settings.home, settings.keys_folder
     passphrase = settings.read_passphrase()
@@ -115,6 +135,7 @@ def connect(settings: Settings) -> Adapters:
         liveness=liveness,
         clock=SystemClock(),
         entropy=entropy,
+        witnesses=witnesses,
         closing=(extractor.close, liveness.close, database.close, long_lived.close, short_lived.close),
     )
 
@@ -143,15 +164,27 @@ class Platform:
         self.home = settings.home
         self._adapters = adapters
         self._policy = policy
+        self._started = False
         self.keyring = Keyring(
             provider=adapters.keys, long_lived=adapters.long_lived, short_lived=adapters.short_lived,
             clock=adapters.clock, **common,
         )  # fmt: skip
         base["keyring"] = self.keyring
         self._receipts = ReceiptBook(
-            keyring=self.keyring, copies=adapters.receipt_copies, folder=settings.home / "receipts"
+            keyring=self.keyring,
+            copies=adapters.receipt_copies,
+            folder=settings.home / "receipts",
+            checkpoint=self._newest_checkpoint,
         )
         self._trail = Trail(**base, **common)
+        self._sequencer = Sequencer(
+            **base, origin=lambda: self._pinned().origin, checkpoint_every_s=settings.checkpoint_every_s
+        )
+        self._witnessing = Witnessing(
+            database=adapters.database, clock=adapters.clock, witnesses=adapters.witnesses,
+            alarm_after_s=settings.witness_alarm_s,
+        )  # fmt: skip
+        reads = GroupCommit(database=adapters.database, sequencer=self._sequencer)
         people = People(keyring=self.keyring, **common)
         self._discard = Discard(
             **base, **common, bodies=adapters.bodies, trail=self._trail, receipts=self._receipts
@@ -167,7 +200,7 @@ class Platform:
             **base, **common, people=people, trail=self._trail, discard=self._discard, receipts=self._receipts
         )
         self._disclosure = Disclosure(
-            database=adapters.database, people=people, vault=vault, trail=self._trail,
+            database=adapters.database, people=people, vault=vault, trail=self._trail, reads=reads,
             receipts=self._receipts, retention=policy.retention, tenant=settings.tenant,
         )  # fmt: skip
         self._rights = Rights(
@@ -182,7 +215,13 @@ class Platform:
             **base, bodies=adapters.bodies, record=self._record, discard=self._discard, rights=self._rights,
             trail=self._trail, policy=policy,
         )  # fmt: skip
-        self._oversight = Oversight(**base, people=people, trail=self._trail, clock=adapters.clock)
+        self._inspection = Inspection(
+            database=adapters.database, people=people, trail=self._trail, reads=reads,
+            sequencer=self._sequencer, witnessing=self._witnessing, pinned=self._pinned,
+        )  # fmt: skip
+        self._oversight = Oversight(
+            **base, trail=self._trail, inspection=self._inspection, clock=adapters.clock
+        )
 
     # --- life ------------------------------------------------------------------------------------------
 
@@ -192,12 +231,19 @@ class Platform:
         self.keyring.set_up()
         self.keyring.resume_rotation()
         self._pin_identity()
+        self._number()  # before the sweep: its receipts carry a checkpoint
         report = self._sweep.overdue(caller=SWEEPER)
         self._number()
+        self._started = True
         return report
 
     def close(self) -> None:
-        """End the children and close every file. Idempotent."""
+        """Sign what was not signed yet, end the children and close every file. Idempotent."""
+        if self._started:
+            self._started = False
+            with suppress(SottovoceError):
+                self._sequencer.checkpoint()
+                self._deliver()
         for close in self._adapters.closing:
             with suppress(SottovoceError):
                 close()
@@ -292,11 +338,11 @@ class Platform:
 
     def sessions(self, *, subject: str, caller: Caller = LIBRARY) -> tuple[SessionView, ...]:
         """A person's sessions, newest first."""
-        return self._verb(lambda: self._disclosure.sessions(subject, caller=caller))
+        return self._read(lambda: self._disclosure.sessions(subject, caller=caller))
 
     def show(self, session_id: str, *, purpose: str, caller: Caller = LIBRARY) -> SessionContent:
         """Open what a purpose may see of a session. ConsentRequired, NotFound, UsageError."""
-        return self._verb(lambda: self._disclosure.show(session_id, purpose=purpose, caller=caller))
+        return self._read(lambda: self._disclosure.show(session_id, purpose=purpose, caller=caller))
 
     def erase(
         self, *, subject: str, session_id: str | None = None, request_id: str | None = None,
@@ -332,14 +378,38 @@ class Platform:
         """A new signing key, introduced by a statement that the old one signs; the new document."""
         return self._verb(lambda: self._replace_identity(caller))
 
-    def verify_audit(self) -> AuditReport:
-        return self._oversight.verify_audit()
+    def verify_audit(self, *, since: str | None = None) -> AuditReport:
+        """Recompute the whole audit log. `since`: a text from outside the home with one signed checkpoint or many (a
+        checkpoint, a witness's file, a receipt), which the log is compared with. IntegrityError, UnknownSigner."""
+        return self._inspection.verify(() if since is None else outside_checkpoints(since))
 
     def show_audit(
-        self, *, subject: str | None = None, limit: int = 50, caller: Caller = LIBRARY
-    ) -> tuple[AuditLine, ...]:
-        """The last entries of the audit log (of one person)."""
-        return self._verb(lambda: self._oversight.show_audit(subject=subject, limit=limit, caller=caller))
+        self, *, subject: str | None = None, kind: str | None = None, since: datetime | None = None,
+        until: datetime | None = None, limit: int = 50, caller: Caller = LIBRARY,
+    ) -> tuple[AuditLine, ...]:  # fmt: skip
+        """The last entries of the audit log: of one person, of one kind ("record.read") or family ("record"), from a
+        time on, before a time. Looking is an entry too. NotFound."""
+        wanted = Filter(subject=subject, kind=kind, since=since, until=until, limit=limit)
+        return self._read(lambda: self._inspection.show(wanted, caller=caller))
+
+    def checkpoint_audit(self) -> str:
+        """The signed checkpoint of the log as it is now (C2SP tlog-checkpoint): keep it outside this home.
+        KeyUnavailable; IntegrityError where the log does not continue its last checkpoint."""
+        text = self._inspection.checkpoint().text
+        self._deliver()
+        return text
+
+    def prove_audit(self, event_id: str, *, caller: Caller = LIBRARY) -> AuditProof:
+        """A proof that an entry is in the log (C2SP tlog-proof), which anyone checks offline. NotFound."""
+        return self._read(lambda: self._inspection.prove(event_id, caller=caller))
+
+    def report_audit(
+        self, *, since: datetime | None = None, until: datetime | None = None, checkpoint: str | None = None
+    ) -> AuditSummary:
+        """Entries by kind and month, verification, witnesses, and what a person has to see to. `checkpoint`: as
+        `since` of verify_audit."""
+        outside = () if checkpoint is None else outside_checkpoints(checkpoint)
+        return self._inspection.report(since=since, until=until, outside=outside)
 
     def doctor(self) -> tuple[Check, ...]:
         """Executed checks of this home and machine."""
@@ -351,9 +421,28 @@ class Platform:
         )  # fmt: skip
         doctor = Doctor(
             database=self._adapters.database, keyring=self.keyring, extractor=self._adapters.extractor,
-            oversight=self._oversight, sweep=self._sweep, policy=self._policy,
+            oversight=self._oversight, witnessing=self._witnessing, sweep=self._sweep, policy=self._policy,
         )  # fmt: skip
         return doctor.checks(host)
+
+    def fsck(self, *, repair: bool = False, caller: Caller = LIBRARY) -> FsckReport:
+        """The invariants I1 to I10, checked on this home; with `repair`, what is safe is done about it."""
+        from sottovoce.adapters import home_scan, keystore_sqlite
+        from sottovoce.adapters.database.reserve import RESERVE_BYTES
+
+        keys = self.settings.keys_folder
+        database = self.settings.database_path
+        reserves = {database.with_name(database.name + ".reserve"): RESERVE_BYTES}
+        for name in ("keys.db.reserve", "audio-keys.db.reserve"):
+            reserves[keys / name] = keystore_sqlite.RESERVE_BYTES
+        fsck = Fsck(
+            database=self._adapters.database, keyring=self.keyring, bodies=self._adapters.bodies,
+            trail=self._trail, receipts=self._receipts, oversight=self._oversight, sweep=self._sweep,
+            policy=self._policy, tenant=self.settings.tenant, number=self._number,
+            files=lambda: home_scan.look_over(self.home),
+            broken_reserves=lambda: home_scan.broken_reserves(reserves),
+        )  # fmt: skip
+        return fsck.check(repair=repair, caller=caller)
 
     # --- helpers ---------------------------------------------------------------------------------------
 
@@ -365,8 +454,29 @@ class Platform:
             with suppress(SottovoceError):
                 self._number()
 
+    def _read(self, work: Callable[[], T]) -> T:
+        """Run a verb whose entries the group commit numbers."""
+        try:
+            return work()
+        finally:
+            with suppress(SottovoceError):
+                self._deliver()
+
     def _number(self) -> None:
-        self._trail.sequence()
+        self._sequencer.sequence()
+        self._deliver()
+
+    def _deliver(self) -> None:
+        self._witnessing.deliver(self._sequencer.newest())
+
+    def _newest_checkpoint(self) -> str | None:
+        newest = self._sequencer.newest()
+        return None if newest is None else newest.text
+
+    def _pinned(self) -> Pinned:
+        """Origin of the log and keys that its checkpoints may be signed with, from the identity that is pinned."""
+        keys = receipts.trusted_keys(self.identity())
+        return Pinned(checkpoint.origin_of(next(iter(keys))), tuple(keys.values()))
 
     def _state(
         self, action: ConsentAction, subject: str, purposes: Sequence[str], caller: Caller, *,
@@ -417,21 +527,72 @@ class Platform:
         return document
 
 
+def outside_checkpoints(text: str) -> tuple[str, ...]:
+    """The signed checkpoints in a text that was kept outside, unverified. IntegrityError where there is none."""
+    if text.lstrip().startswith("{"):
+        carried = receipts.parse_receipt(text).body.get("checkpoint")
+        text = carried if isinstance(carried, str) else ""
+    found = tuple(checkpoint.find_checkpoints(text))
+    if not found:
+        raise IntegrityError(
+            "There is no checkpoint of an audit log in this file.",
+            hint="Give a checkpoint, a witness's file, or a receipt that carries one.",
+            reason="checkpoint_malformed",
+        )
+    return found
+
+
+def verify_proof(text: str, *, key: str | None = None, home: Path | None = None) -> VerifiedProof:
+    """Check a proof that an entry is in an audit log, or a checkpoint alone, offline against a pinned key (as
+    verify_receipt). IntegrityError, UnknownSigner."""
+    keys = receipts.trusted_keys(_pinned_document(key, home))
+    origin, trusted = checkpoint.origin_of(next(iter(keys))), tuple(keys.values())
+    if not text.startswith(checkpoint.PROOF_HEADER):
+        said = checkpoint.verify(text, origin=origin, trusted=trusted)
+        return VerifiedProof(said.origin, said.size, said.root.hex(), None, None)
+    proof = checkpoint.parse_proof(text)
+    said = checkpoint.verify_proof(proof, leaf_of(proof.extra), origin=origin, trusted=trusted)
+    return VerifiedProof(said.origin, said.size, said.root.hex(), proof.index + 1, json.loads(proof.extra))
+
+
 def verify_receipt(text: str, *, key: str | None = None, home: Path | None = None) -> receipts.Receipt:
     """Check a receipt offline against a pinned key: `key` (an identity document), else the home's pin.
 
     IntegrityError where it is not what was signed, UnknownSigner where nothing pinned says whose it is. A key
     that the receipt brings along is never enough.
     """
-    document = key
-    if document is None and home is not None and (home / IDENTITY_NAME).exists():
-        document = (home / IDENTITY_NAME).read_text(errors="replace")
-    if document is None:
-        raise UnknownSigner(
-            "No key is pinned to verify this receipt against.",
-            hint="Give the service's identity file with --key, or the home that made the receipt with --home.",
-        )
-    return receipts.verify(text, trusted=receipts.trusted_keys(document))
+    return receipts.verify(text, trusted=receipts.trusted_keys(_pinned_document(key, home)))
+
+
+def _pinned_document(key: str | None, home: Path | None) -> str:
+    """The identity document that was pinned before."""
+    if key is not None:
+        return key
+    if home is not None and (home / IDENTITY_NAME).exists():
+        return (home / IDENTITY_NAME).read_text(errors="replace")
+    raise UnknownSigner(
+        "No key is pinned to verify this receipt against.",
+        hint="Give the service's identity file with --key, or the home that made the receipt with --home.",
+    )
+
+
+def _witnesses(settings: Settings) -> tuple[Witness, ...]:
+    """One adapter for each witness that the settings name; imported only when named."""
+    made: list[Witness] = []
+    for scheme, words in settings.witness_parts:
+        if scheme == "file":
+            from sottovoce.adapters.witness_file import FileWitness
+
+            made.append(FileWitness(Path(words[0])))
+        elif scheme == "syslog":
+            from sottovoce.adapters.witness_syslog import SyslogWitness
+
+            made.append(SyslogWitness())
+        else:
+            from sottovoce.adapters.witness_command import CommandWitness
+
+            made.append(CommandWitness(words))
+    return tuple(made)
 
 
 def _make_home(home: Path, keys: Path) -> None:

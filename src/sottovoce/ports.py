@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from sottovoce.model.consent import ConsentEvent, NoticeVersion
@@ -17,6 +17,7 @@ from sottovoce.model.event import AuditEvent
 from sottovoce.model.features import Extraction, SandboxLevel
 from sottovoce.model.job import Job, JobKind
 from sottovoce.model.keys import EpochRow, KeyRow
+from sottovoce.model.log import EventRow, SignedCheckpoint, TreeNode, WitnessMark
 from sottovoce.model.record import Decision, DueRecord, SealedRecord, StoredReceipt
 from sottovoce.model.recording import Recording, RecordingState
 from sottovoce.model.request import ErasureRequest, Tombstone
@@ -229,15 +230,32 @@ class Liveness(Protocol):
         ...
 
 
+class Witness(Protocol):
+    """Keeps checkpoints of the audit log where whoever can write to the database cannot."""
+
+    @property
+    def name(self) -> str:
+        """Short, stable, and without anything secret: it stands in reports and in the database."""
+        ...
+
+    def deliver(self, checkpoint: str) -> None:
+        """Hand over one signed checkpoint; it is kept when this returns. Delivering it again does no harm.
+        StorageError (reason `witness_unreachable`) where it could not be handed over; never waits for long."""
+        ...
+
+
 # --- the database -----------------------------------------------------------------------------------------
 
 
 class Database(Protocol):
     """The data: ciphertext, states and times. One transaction per state change."""
 
-    def begin(self) -> AbstractContextManager[UnitOfWork]:
+    def begin(self, *, durable: bool = True) -> AbstractContextManager[UnitOfWork]:
         """A writing transaction that holds the write lock from its start (SQLite: BEGIN IMMEDIATE). Commits,
         durably, when the block is left normally; rolls back on any exception.
+
+        `durable` False is for what can be done again (numbering the audit log): a power cut may lose the commit,
+        never half of it and never one without those after it; the next durable commit makes it durable as well.
 
         StorageError with reason `storage_locked` (another writer for too long), `storage_full` or `storage`;
         IntegrityError with reason `database_damaged`.
@@ -285,6 +303,8 @@ class UnitOfWork(Protocol):
     @property
     def events(self) -> Events: ...
     @property
+    def log(self) -> Log: ...
+    @property
     def jobs(self) -> Jobs: ...
 
     def now(self) -> datetime:
@@ -322,6 +342,10 @@ class Subjects(Protocol):
         ...
 
     def set_erasing(self, subject_id: str) -> None: ...
+
+    def ids(self) -> tuple[str, ...]:
+        """Every subject's id, in order; for checks that look at everybody."""
+        ...
 
 
 class Consents(Protocol):
@@ -425,23 +449,85 @@ class Events(Protocol):
         """Append an event with its leaf, not yet numbered."""
         ...
 
-    def unsequenced(self, *, limit: int) -> tuple[AuditEvent, ...]:
-        """Events without a number, in the order they were written."""
+    def together(self) -> AbstractContextManager[None]:
+        """What is added within the block is written in one statement at its end: nothing else is asked of the log
+        meanwhile. An exception within the block writes nothing of it."""
+        ...
+
+    def get(self, event_id: str) -> AuditEvent | None: ...
+
+    def waiting(self, *, limit: int) -> tuple[EventRow, ...]:
+        """Entries without a number, in the order they were written."""
         ...
 
     def head(self) -> tuple[int, bytes] | None:
         """Number and link of the last numbered event."""
         ...
 
-    def set_sequence(self, events: Sequence[AuditEvent]) -> None:
-        """Write number and link of events that have none yet; nothing else of an event ever changes."""
+    def number(self, numbers: Sequence[tuple[str, int, bytes]]) -> None:
+        """(id, number, link) of events that have none yet; nothing else of an event ever changes. Conflict (reason
+        `sequence_taken`) where an event or a number is taken: the transaction has to be left by that error."""
         ...
 
     def iterate(self, *, after: int = 0) -> Iterator[AuditEvent]:
         """Numbered events in order, in pages."""
         ...
 
+    def pages(self, *, after: int = 0) -> Iterator[Sequence[EventRow]]:
+        """The same as plain rows, as they are stored, for who reads millions of them."""
+        ...
+
+    def leaves(self, start: int, end: int) -> tuple[bytes, ...]:
+        """The stored leaf hashes of the entries numbered start + 1 to end."""
+        ...
+
+    def latest(
+        self, *, limit: int, pseudonym: str | None = None, kind: str | None = None,
+        since: datetime | None = None, until: datetime | None = None,
+    ) -> tuple[AuditEvent, ...]:  # fmt: skip
+        """The last so many entries that fit, numbered or not, oldest first. `kind`: "record.read", or "record" for
+        every "record.*"; `since` is included, `until` is not."""
+        ...
+
+    def counts(
+        self, *, since: datetime | None = None, until: datetime | None = None
+    ) -> tuple[tuple[date, str, int], ...]:
+        """(day in UTC, kind, how many), numbered or not, by day and kind."""
+        ...
+
     def of_pseudonym(self, pseudonym: str) -> tuple[AuditEvent, ...]: ...
+
+
+class Log(Protocol):
+    """What stands beside the entries: nodes of their tree, signed checkpoints, and who has seen them."""
+
+    def nodes(self, level: int, start: int, end: int) -> tuple[bytes, ...]:
+        """The stored nodes start..end-1 of a level (8, 16, ...), in order."""
+        ...
+
+    def node_count(self, level: int) -> int:
+        """How many nodes of a level are stored, without a hole from 0 on."""
+        ...
+
+    def all_nodes(self) -> tuple[TreeNode, ...]: ...
+
+    def add_nodes(self, nodes: Sequence[TreeNode]) -> None:
+        """Conflict (reason `node_exists`) where one is stored already."""
+        ...
+
+    def add_checkpoint(self, checkpoint: SignedCheckpoint) -> None:
+        """Conflict (reason `checkpoint_exists`) where there is one of that size."""
+        ...
+
+    def newest_checkpoint(self) -> SignedCheckpoint | None: ...
+
+    def checkpoints(self, *, after: int = -1, limit: int) -> tuple[SignedCheckpoint, ...]:
+        """Those of more than `after` entries, by size."""
+        ...
+
+    def mark(self, witness: str) -> WitnessMark | None: ...
+
+    def set_mark(self, mark: WitnessMark) -> None: ...
 
 
 class Jobs(Protocol):

@@ -6,6 +6,7 @@ Order: keyword arguments, then environment, then `HOME/sottovoce.toml`, then the
 from __future__ import annotations
 
 import os
+import shlex
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -58,12 +59,15 @@ class Settings(BaseSettings):
     max_analysed_s: float = Field(30.0, ge=0.1, le=7200)
     wall_limit_s: float = Field(60.0, gt=0, le=3600)
     max_body_bytes: int = Field(1 << 30, gt=0)
-    profile: Literal["compat"] = "compat"
+    profile: Literal["compat", "corrected"] = "compat"
     sandbox: Literal["seccomp", "rlimits"] = "rlimits"  # the least confinement that is accepted
     idle_children: int = Field(1, ge=1, le=64)
     refuse_swap: bool = False
     embedding_model: Path | None = None
     orphan_grace_s: int = Field(3600, ge=0)
+    witnesses: tuple[str, ...] = ()  # file:/PATH, syslog: or command:PROGRAM ARGUMENTS
+    checkpoint_every_s: float = Field(10.0, ge=0, le=3600)
+    witness_alarm_s: float = Field(3600.0, gt=0, le=30 * 86400)
     features_days: int = Field(30, ge=0, le=30)
     insight_days: int = Field(30, ge=0, le=30)
 
@@ -101,6 +105,21 @@ class Settings(BaseSettings):
                 "Only local: keys are offered by this version.", hint="Use local:[FOLDER]."
             )
         return Path(folder) if folder else self.home / "keys"
+
+    @property
+    def witness_parts(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """(scheme, arguments) of each witness; ConfigurationError for one that cannot be used, without its text."""
+        parts = []
+        for number, url in enumerate(self.witnesses, start=1):
+            part = _witness(url)
+            if part is None:
+                raise ConfigurationError(
+                    f"Witness {number} of the setting witnesses cannot be used.",
+                    hint="Use file:/ABSOLUTE/PATH, syslog: or command:PROGRAM ARGUMENTS.",
+                    reason="witness",
+                )
+            parts.append(part)
+        return tuple(parts)
 
     def read_passphrase(self) -> str | None:
         """The passphrase of the key file, where one is set."""
@@ -155,3 +174,19 @@ def load(target: str | Settings | None = None, /, **given: Any) -> Settings:
         ) from None
     except (OSError, ValueError):
         raise ConfigurationError(f"{CONFIG_NAME} cannot be read as TOML.") from None
+
+
+def _witness(url: str) -> tuple[str, tuple[str, ...]] | None:
+    scheme, _, rest = url.partition(":")
+    match scheme:
+        case "file" if rest.startswith("/"):
+            return scheme, (rest,)
+        case "syslog" if not rest:
+            return scheme, ()
+        case "command":
+            try:
+                words = shlex.split(rest)
+            except ValueError:
+                return None
+            return (scheme, tuple(words)) if words else None
+    return None

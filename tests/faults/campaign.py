@@ -5,8 +5,12 @@
 Every call of a port that changes something outside is a boundary with a point before and one after it. For each
 point a child runs the scenario on a copy of a prepared home (real SQLite, key files and folders; the extractor is a
 stand-in that reads what it is given) and ends there, by `os._exit(137)` or by an error. A second child opens the
-home as a newcomer would, lets a worker finish, moves the clock past every deadline, sweeps, and checks the
-invariants. Prints one JSON object: the table of points and what was found dirty. Single-threaded, forks only.
+home as a newcomer would, lets a worker finish, moves the clock past every deadline, sweeps, looks for itself and asks
+`fsck`. Prints one JSON object: the table of points and what was found dirty. Single-threaded, forks only.
+
+While the points are counted, an audit hook and SQLite's own trace watch for commits, checkpoints, fsyncs, renames,
+links, unlinks and truncations: one that happens outside every pair of points is "astray" and fails the test, so that
+a new boundary cannot be forgotten here.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import sys
 import tempfile
 import traceback
@@ -27,8 +32,9 @@ from pathlib import Path
 from typing import Any
 
 from sottovoce import app
+from sottovoce.adapters import source_file
 from sottovoce.adapters.database import SqliteDatabase
-from sottovoce.errors import SottovoceError, StorageError
+from sottovoce.errors import AudioRejected, SottovoceError, StorageError
 from sottovoce.model.features import Extraction, FeatureVector, Quality
 from sottovoce.model.recording import RecordingState
 from sottovoce.ports import Descriptor, SealedBody
@@ -43,18 +49,78 @@ WINDOWS = [AUDIO[i : i + 64] for i in range(64, len(AUDIO) - 64, 4_000)]
 
 
 class Points:
-    """Counts boundaries and ends the process, or raises, at one of them."""
+    """Counts boundaries and ends the process, or raises, at one of them. Nothing counts before it is armed."""
 
     def __init__(self, stop_at: int = 0, mode: str = "") -> None:
         self.stop_at, self.mode, self.names = stop_at, mode, list[str]()
+        self.armed, self.inside = False, 0
+        self.effects, self.astray = 0, set[str]()
 
     def hit(self, name: str) -> None:
+        if not self.armed:
+            return
         self.names.append(name)
         if len(self.names) != self.stop_at:
             return
         if self.mode == "kill":
             os._exit(137)
         raise StorageError("An injected fault.", reason="injected")
+
+    @contextmanager
+    def around(self, name: str) -> Iterator[None]:
+        """A point before and one after; what happens between lies inside them."""
+        self.hit(f"before {name}")
+        self.inside += 1
+        try:
+            yield
+        finally:
+            self.inside -= 1
+        self.hit(f"after {name}")
+
+    def effect(self, name: str) -> None:
+        """Something became durable, visible or gone."""
+        if self.armed:
+            self.effects += 1
+            if not self.inside:
+                self.astray.add(name)
+
+
+def watch_effects(points: Points) -> None:
+    """Tell the points of every commit, fsync, rename, link, unlink and truncation of this process, from now on."""
+    in_python = {"os.rename", "os.link", "os.remove", "os.truncate"}
+    fsync = os.fsync
+
+    def counted_fsync(fd: int) -> None:
+        points.effect("os.fsync")
+        fsync(fd)
+
+    def trace_of() -> Callable[[str], None]:
+        writing = False  # a reading transaction ends with COMMIT as well
+
+        def statement(text: str) -> None:
+            nonlocal writing
+            words = text.upper()
+            if words.startswith("BEGIN"):
+                writing = "IMMEDIATE" in words or "EXCLUSIVE" in words
+            elif (words.startswith("COMMIT") and writing) or "WAL_CHECKPOINT" in words:
+                points.effect(text)
+
+        return statement
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in in_python:
+            points.effect(event)
+
+    connect = sqlite3.connect
+
+    def traced(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*args, **kwargs)
+        connection.set_trace_callback(trace_of())
+        return connection
+
+    os.fsync = counted_fsync
+    sqlite3.connect = sqlite3.dbapi2.connect = traced
+    sys.addaudithook(hook)
 
 
 class Watched:
@@ -69,36 +135,44 @@ class Watched:
             return found
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            self._points.hit(f"before {self._label}.{name}")
-            result = found(*args, **kwargs)
-            self._points.hit(f"after {self._label}.{name}")
-            return result
+            with self._points.around(f"{self._label}.{name}"):
+                return found(*args, **kwargs)
 
         return call
 
 
 class WatchedDatabase(Watched):
     @contextmanager
-    def begin(self) -> Iterator[Any]:
+    def begin(self, **how: Any) -> Iterator[Any]:
         self._points.hit("before begin")
-        with self._inner.begin() as tx:
+        transaction = self._inner.begin(**how)
+        tx = transaction.__enter__()
+        try:
             yield tx
             self._points.hit("before commit")
+        except BaseException as error:
+            transaction.__exit__(type(error), error, error.__traceback__)
+            raise
+        self._points.inside += 1
+        try:
+            transaction.__exit__(None, None, None)
+        finally:
+            self._points.inside -= 1
         self._points.hit("after commit")
 
 
 class WatchedBlobs(Watched):
     @contextmanager
     def writer(self, path: str) -> Iterator[Any]:
-        self._points.hit("before body put")
-        with self._inner.writer(path) as writer:
+        with self._points.around(f"{self._label} put"), self._inner.writer(path) as writer:
             yield writer
-            self._points.hit("before body rename")
-        self._points.hit("after body put")
+            self._points.hit(f"before {self._label} rename")
 
 
 class ReadingExtractor:
-    """Reads what it is given, as the sealed child does, and answers with numbers."""
+    """Reads what it is given, as the sealed child does, and answers with numbers, or refuses."""
+
+    refuses = False
 
     def level(self) -> str:
         return "rlimits"
@@ -111,8 +185,13 @@ class ReadingExtractor:
             opened = os.pread(source.fd, 1 << 20, 0)
         if opened != AUDIO:
             raise SottovoceError("The extractor was given something else.")
+        if self.refuses:
+            raise AudioRejected(reason="header_invalid")
         vector = FeatureVector(
-            values=tuple(20.0 + i for i in range(88)), profile="compat", version="x", sample_rate_hz=16000
+            values=tuple(20.0 + i for i in range(88)),
+            profile="compat",
+            version="egemaps-88/1",
+            sample_rate_hz=16000,
         )
         return Extraction(vector, Quality(2.5, 200, 0.0, None, "wav/pcm_16", 16000, 1, "0"))
 
@@ -120,23 +199,51 @@ class ReadingExtractor:
         return
 
 
-def opened(home: Path, points: Points, *, offset: timedelta = timedelta(0)) -> app.Platform:
-    settings = Settings(home=home, **SETTINGS)
+def opened(
+    home: Path, points: Points, *, offset: timedelta = timedelta(0), refuses: bool = False, **more: Any
+) -> app.Platform:  # fmt: skip
+    settings = Settings(home=home, **{**SETTINGS, **more})
     real = app.connect(settings)
     database = SqliteDatabase(settings.database_path, busy_timeout_s=2.0, offset=offset)
+    extractor = ReadingExtractor()
+    extractor.refuses = refuses
     adapters = replace(
         real,
-        database=WatchedDatabase(database, "database", points, ("tidy",)),
+        database=WatchedDatabase(database, "database", points, ("tidy", "free_reserve")),
         long_lived=Watched(real.long_lived, "keys", points, CHANGES),
         short_lived=Watched(real.short_lived, "audio keys", points, CHANGES),
         keys=Watched(real.keys, "provider", points, ("create", "wrap", "destroy")),
-        bodies=WatchedBlobs(real.bodies, "bodies", points, ("delete",)),
-        extractor=Watched(ReadingExtractor(), "extractor", points, ("extract",)),
+        bodies=WatchedBlobs(real.bodies, "body", points, ("delete",)),
+        receipt_copies=WatchedBlobs(real.receipt_copies, "receipt copy", points, ("delete",)),
+        extractor=Watched(extractor, "extractor", points, ("extract",)),
         closing=(*real.closing, database.close),
     )  # fmt: skip
+    if FORGOTTEN:
+        adapters = replace(adapters, **{name: getattr(real, name) for name in FORGOTTEN})
+    watch_files_of_ours(points)
     return app.assemble(adapters, settings)
 
 
+def watch_files_of_ours(points: Points) -> None:
+    """What is written beside the ports: the pinned identity, and the caller's source that is unlinked."""
+
+    def around(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with points.around(name):
+                return function(*args, **kwargs)
+
+        return call
+
+    plain = (
+        ORIGINALS.setdefault("write", app._write_private),
+        ORIGINALS.setdefault("discard", source_file.SourceFile.discard),
+    )
+    app._write_private = around(plain[0], "home file replace")
+    source_file.SourceFile.discard = around(plain[1], "source unlink")  # type: ignore[method-assign]
+
+
+FORGOTTEN: list[str] = []  # ports left unwatched, to see that this is noticed
+ORIGINALS: dict[str, Callable[..., Any]] = {}
 CHANGES = ("insert", "delete", "delete_subject", "begin_epoch", "rewrap", "drop_epoch")
 
 
@@ -190,7 +297,33 @@ SCENARIOS: dict[str, Scenario] = {
     "grant": (_prepared(), _done(lambda p: p.grant(subject="anna", purposes=ALL))),
     "erase": (_prepared(_grant(*ALL), _analyze, _submit), _done(lambda p: p.erase(subject="anna"))),
     "rotate": (_prepared(_grant(*ALL), _analyze, _submit), _done(lambda p: p.rotate_keys())),
+    "refuse": (
+        _prepared(_grant(*ALL), _submit),
+        _done(lambda p: p.refuse(subject="anna", purposes=["data_retention_30_days"])),
+    ),
+    "expire": (_prepared(_grant(*ALL), _analyze, _submit, _work), _done(lambda p: p.sweep())),
+    "hold": (_prepared(_grant(*ALL), _submit), _done(lambda p: p.work_next())),
+    "retry": (
+        _prepared(_grant(*ALL), _submit, _work),
+        _done(lambda p: p.retry(p.sessions(subject="anna")[0].session_id)),
+    ),
+    "erase-session": (
+        _prepared(_grant(*ALL), _analyze, _submit),
+        _done(lambda p: p.erase(subject="anna", session_id=p.sessions(subject="anna")[0].session_id)),
+    ),
+    "identity": (_prepared(_grant(*ALL), _analyze), _done(lambda p: p.replace_identity())),
 }
+# How a scenario differs from the ordinary: while it is prepared, while it runs, when it is looked at.
+HOLDING = {"on_failure": "hold", "refuses": True}
+PREPARED_WITH: dict[str, dict[str, Any]] = {"retry": HOLDING}
+RUN_WITH: dict[str, dict[str, Any]] = {
+    "expire": {"offset": timedelta(days=31)},
+    "hold": HOLDING,
+    "retry": {"on_failure": "hold"},
+}
+FROM_THE_OPENING = {"expire"}  # opening the home does it
+LOOKED_AT_AFTER = {"expire": timedelta(days=32)}
+PAST_EVERY_DEADLINE = timedelta(days=8)  # of audio, held audio included; kept results stay
 SOURCE: list[Path] = []
 
 
@@ -220,19 +353,21 @@ def in_child(work: Callable[[], Any]) -> tuple[int, Any]:
 def run(scenario: str, home: Path, source: Path, points: Points) -> dict[str, Any]:
     """The scenario under faults; what it acknowledged."""
     SOURCE[:] = [source]
-    with opened(home, quiet := Points()) as platform:
-        quiet_before = len(quiet.names)
-        for part in (platform._adapters.database, platform._adapters.long_lived, platform._adapters.short_lived,
-                     platform._adapters.keys, platform._adapters.bodies, platform._adapters.extractor):  # fmt: skip
-            part._points = points
-        try:
-            return {
-                "acknowledged": SCENARIOS[scenario][1](platform, source),
-                "points": points.names,
-                "open": quiet_before,
-            }
-        except SottovoceError as error:
-            return {"refused": error.public_code, "points": points.names}
+    watch_effects(points)
+    points.armed = scenario in FROM_THE_OPENING
+    try:
+        with opened(home, points, **RUN_WITH.get(scenario, {})) as platform:
+            points.armed = True
+            try:
+                acknowledged = SCENARIOS[scenario][1](platform, source)
+            finally:
+                points.armed = False
+    except SottovoceError as error:
+        return {"refused": error.public_code, "points": points.names}
+    return {
+        "acknowledged": acknowledged, "points": points.names, "effects": points.effects,
+        "astray": sorted(points.astray),
+    }  # fmt: skip
 
 
 def look(scenario: str, home: Path, source: Path, acknowledged: str | None) -> list[str]:
@@ -240,22 +375,49 @@ def look(scenario: str, home: Path, source: Path, acknowledged: str | None) -> l
     SOURCE[:] = [source]
     dirty: list[str] = []
     quiet = Points()
-    with opened(home, quiet) as platform:
+    when = RUN_WITH.get(scenario, {}).get("offset", timedelta(0))
+    with opened(home, quiet, offset=when) as platform:
         while platform.work_next() is not None:
             pass
         dirty += _windows(home)
-    with opened(home, quiet, offset=timedelta(hours=26)) as platform:
+        dirty += _fsck(platform, "after the restart")
+    with opened(home, quiet, offset=LOOKED_AT_AFTER.get(scenario, PAST_EVERY_DEADLINE)) as platform:
         report = platform.sweep()
         dirty += [f"sweep could not finish: {code}" for code in report.errors]
-        dirty += _records(
-            platform, acknowledged, erased=scenario == "erase", withdrawn=scenario == "withdraw"
-        )
+        left = {"erase": 0, "erase-session": 1}.get(scenario)
+        dirty += _records(platform, acknowledged, left=left, dropped=scenario in DROPPING)
         dirty += _stores(platform)
         if not platform.verify_audit().intact:
             dirty.append("the audit log does not verify")
         if platform.keyring.status().rotation_pending:
             dirty.append("a rotation is still pending")
+        dirty += _fsck(platform, "past every deadline")
+        dirty += _receipts(platform, home)
     return dirty + _windows(home)
+
+
+DROPPING = {"withdraw", "refuse", "expire"}  # what is kept may, or must, be gone afterwards
+
+
+def _fsck(platform: app.Platform, when: str) -> list[str]:
+    """The copy of a receipt may be missing after a kill and is written anew; nothing else may be found."""
+    report = platform.fsck(repair=True)
+    found = {finding.code for finding in (*report.findings, *report.repaired)} - {"receipt_copy_missing"}
+    found |= {finding.code for finding in report.findings}
+    return [f"fsck {when}: {code}" for code in sorted(found)]
+
+
+def _receipts(platform: app.Platform, home: Path) -> list[str]:
+    """Every receipt verifies against the identity that the home has pinned."""
+    with platform._adapters.database.read() as tx:
+        receipts = [r for person in _people(tx, platform) for r in tx.receipts.of_subject(person)]
+    dirty = []
+    for receipt in receipts:
+        try:
+            app.verify_receipt(receipt.text, home=home)
+        except SottovoceError as error:
+            dirty.append(f"a receipt does not verify: {error.public_code}")
+    return dirty
 
 
 def _windows(home: Path) -> list[str]:
@@ -265,7 +427,9 @@ def _windows(home: Path) -> list[str]:
     ]
 
 
-def _records(platform: app.Platform, acknowledged: str | None, *, erased: bool, withdrawn: bool) -> list[str]:
+def _records(
+    platform: app.Platform, acknowledged: str | None, *, left: int | None, dropped: bool
+) -> list[str]:
     dirty = []
     with platform._adapters.database.read() as tx:
         person = platform._record.people.find(tx, "anna")
@@ -275,18 +439,17 @@ def _records(platform: app.Platform, acknowledged: str | None, *, erased: bool, 
         kinds = sorted(record.kind for record in records[recording.id])
         if recording.state not in (RecordingState.VERIFIED, RecordingState.FAILED_SHREDDED):
             dirty.append(f"a recording stays {recording.state}")
-        wanted = (
-            ["features", "insight"] if recording.state is RecordingState.VERIFIED and recording.keep else []
-        )
-        if kinds != wanted:
+        kept = recording.state is RecordingState.VERIFIED and recording.keep
+        allowed = [["features", "insight"]] if kept and not dropped else [[]]
+        if kinds not in ([*allowed, [], ["features", "insight"]] if kept and dropped else allowed):
             dirty.append(f"{recording.state} with records {kinds}")
         if recording.receipt_id is None:
             dirty.append("an ended recording has no receipt")
         if kinds and platform.show(recording.id, purpose="subject_access").features is None:
             dirty.append("features do not open")
-    if acknowledged and not withdrawn and not records.get(acknowledged):
+    if acknowledged and not dropped and not records.get(acknowledged):
         dirty.append("an acknowledged recording was lost")
-    if erased and recordings and acknowledged is not None:
+    if left is not None and acknowledged is not None and len(recordings) > left:
         dirty.append("erased recordings are still listed")
     return dirty
 
@@ -317,7 +480,7 @@ def campaign(scenario: str, modes: list[str], folder: Path) -> dict[str, Any]:
     source.write_bytes(AUDIO)
 
     def prepare() -> None:
-        with opened(base, Points()) as platform:
+        with opened(base, Points(), **PREPARED_WITH.get(scenario, {})) as platform:
             SCENARIOS[scenario][0](platform, source)
 
     code, problem = in_child(prepare)
@@ -332,6 +495,7 @@ def campaign(scenario: str, modes: list[str], folder: Path) -> dict[str, Any]:
             rows.append(one_point(scenario, base, folder, source, number, name, mode))
     return {
         "scenario": scenario, "points": len(dry["points"]), "faults": len(rows),
+        "effects": dry["effects"], "astray": dry["astray"],
         "dirty": [row for row in rows if row["dirty"]], "rows": rows,
     }  # fmt: skip
 
@@ -361,13 +525,15 @@ def fresh(base: Path, folder: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("scenario", choices=sorted(SCENARIOS))
-    parser.add_argument("--mode", choices=["kill", "raise", "both"], default="both")
+    parser.add_argument("--mode", choices=["kill", "raise", "both", "none"], default="both")
+    parser.add_argument("--forget", action="append", default=[], help="leave a port unwatched")
     given = parser.parse_args()
-    modes = ["kill", "raise"] if given.mode == "both" else [given.mode]
+    FORGOTTEN[:] = given.forget
+    modes = {"both": ["kill", "raise"], "none": []}.get(given.mode, [given.mode])
     with tempfile.TemporaryDirectory() as folder:
         result = campaign(given.scenario, modes, Path(folder))
     json.dump(result, sys.stdout)
-    sys.exit(1 if result["dirty"] else 0)
+    sys.exit(1 if result["dirty"] or result["astray"] else 0)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,12 @@ import pytest
 
 from sottovoce.adapters.database import SqliteDatabase
 from sottovoce.adapters.memory import FixedClock, MemoryDatabase
+from sottovoce.audit.rows import event_row
 from sottovoce.errors import Conflict, IntegrityError, SchemaNewer, SottovoceError, StorageError
 from sottovoce.model.consent import ConsentAction, ConsentEvent, NoticeVersion, material_ordinals
 from sottovoce.model.event import AuditEvent
 from sottovoce.model.job import Job
+from sottovoce.model.log import EventRow, SignedCheckpoint, TreeNode, WitnessMark
 from sottovoce.model.record import Decision, SealedRecord, StoredReceipt
 from sottovoce.model.recording import FINAL, Recording, RecordingState
 from sottovoce.model.request import ErasureRequest, Tombstone
@@ -190,7 +192,7 @@ def test_a_block_left_by_an_exception_leaves_nothing(database: Database) -> None
         raise KeyboardInterrupt
     with database.begin() as tx:
         assert tx.rows_of("sub_1") == {}
-        assert tx.events.unsequenced(limit=10) == ()
+        assert tx.events.waiting(limit=10) == ()
         assert tx.consents.notices("default") == ()
         plant(tx)  # nothing of the first attempt is in the way
 
@@ -679,32 +681,47 @@ def numbered(n: int, sequence: int) -> AuditEvent:
     return replace(event(n), sequence=sequence, link=bytes([sequence]) * 32)
 
 
+def numbers(n: int, sequence: int) -> tuple[str, int, bytes]:
+    return f"evt_{n}", sequence, bytes([sequence]) * 32
+
+
+def rows(*events: AuditEvent) -> tuple[EventRow, ...]:
+    return tuple(event_row(each) for each in events)
+
+
 def test_audit_entries_are_numbered_in_the_order_of_writing(database: Database) -> None:
     with database.begin() as tx:
         for n in (3, 1, 2):
             tx.events.add(event(n))
         assert tx.events.head() is None
-        assert tx.events.unsequenced(limit=10) == (event(3), event(1), event(2))
-        assert tx.events.unsequenced(limit=1) == (event(3),)
-        tx.events.set_sequence([numbered(3, 1), numbered(1, 2)])
-        assert tx.events.unsequenced(limit=10) == (event(2),)
+        assert tx.events.waiting(limit=10) == rows(event(3), event(1), event(2))
+        assert tx.events.waiting(limit=1) == rows(event(3))
+        tx.events.number([numbers(3, 1), numbers(1, 2)])
+        assert tx.events.waiting(limit=10) == rows(event(2))
         assert tx.events.head() == (2, bytes([2]) * 32)
         assert list(tx.events.iterate()) == [numbered(3, 1), numbered(1, 2)]
         assert list(tx.events.iterate(after=1)) == [numbered(1, 2)]
         assert tx.events.of_pseudonym("psn_1") == (numbered(3, 1), numbered(1, 2), event(2))
         assert tx.events.of_pseudonym("psn_2") == ()
-        tx.events.set_sequence([])
+        assert [list(page) for page in tx.events.pages()] == [list(rows(numbered(3, 1), numbered(1, 2)))]
+        assert [list(page) for page in tx.events.pages(after=2)] == []
+        assert tx.events.leaves(0, 2) == (bytes([3]) * 32, bytes([1]) * 32)
+        assert tx.events.leaves(1, 9) == (bytes([1]) * 32,)
+        assert tx.events.leaves(2, 2) == ()
+        assert tx.events.get("evt_1") == numbered(1, 2)
+        assert tx.events.get("evt_9") is None
+        tx.events.number([])
 
 
 def test_an_audit_entry_gets_its_number_once(database: Database) -> None:
     with database.begin() as tx:
         for n in (1, 2, 3):
             tx.events.add(event(n))
-        tx.events.set_sequence([numbered(1, 1)])
-        for again in ([numbered(2, 2), numbered(1, 3)], [numbered(2, 1)], [numbered(9, 9)]):
+        tx.events.number([numbers(1, 1)])
+        for again in ([numbers(2, 2), numbers(1, 3)], [numbers(2, 1)], [numbers(9, 9)]):
             with pytest.raises(Conflict):
-                tx.events.set_sequence(again)
-        assert tx.events.unsequenced(limit=10) == (event(2), event(3))
+                tx.events.number(again)
+        assert tx.events.waiting(limit=10) == rows(event(2), event(3))
         with pytest.raises(Conflict):
             tx.events.add(event(1))
 
@@ -712,8 +729,8 @@ def test_an_audit_entry_gets_its_number_once(database: Database) -> None:
 def test_only_number_and_link_of_an_audit_entry_are_ever_written(database: Database) -> None:
     with database.begin() as tx:
         tx.events.add(replace(event(1), sequence=7, link=b"x"))  # the sequencer's to give
-        assert tx.events.unsequenced(limit=1) == (event(1),)
-        tx.events.set_sequence([replace(numbered(1, 1), outcome="forged", leaf=b"forged", actor="forged")])
+        assert tx.events.waiting(limit=1) == rows(event(1))
+        tx.events.number([numbers(1, 1)])
         assert list(tx.events.iterate()) == [numbered(1, 1)]
 
 
@@ -722,10 +739,84 @@ def test_the_audit_log_is_read_in_pages_to_its_end(database: Database) -> None:
     with database.begin() as tx:
         for n in range(1100):
             tx.events.add(event(n))
-        tx.events.set_sequence([replace(event(n), sequence=n + 1, link=b"link") for n in range(1100)])
+        tx.events.number([(f"evt_{n}", n + 1, b"link") for n in range(1100)])
     with database.read() as tx:
         assert [entry.id for entry in tx.events.iterate()] == ids
         assert [entry.id for entry in tx.events.iterate(after=500)] == ids[500:]
+        assert [row[0] for page in tx.events.pages(after=3) for row in page] == ids[3:]
+
+
+def test_the_latest_entries_are_found_by_person_kind_and_time(database: Database) -> None:
+    """`audit show`: filters together, the last so many, oldest first, numbered or not."""
+    made = [
+        event(1, kind="record.read"),
+        event(2, kind="record.read", pseudonym="psn_2", at=T0 + HOUR),
+        event(3, kind="record.expired", at=T0 + 2 * HOUR),
+        event(4, kind="records", pseudonym=None, at=T0 + DAY),
+        event(5, kind="record_read", at=T0 + DAY),
+    ]
+    with database.begin() as tx:
+        for each in made:
+            tx.events.add(each)
+        tx.events.number([numbers(1, 1), numbers(2, 2)])
+
+    def found(limit: int = 9, **wanted: Any) -> list[str]:
+        with database.read() as tx:
+            return [each.id for each in tx.events.latest(limit=limit, **wanted)]
+
+    assert found() == [f"evt_{n}" for n in (1, 2, 3, 4, 5)]
+    assert found(2) == ["evt_4", "evt_5"]
+    assert found(pseudonym="psn_1", limit=2) == ["evt_3", "evt_5"]
+    assert found(kind="record") == ["evt_1", "evt_2", "evt_3"]
+    assert found(kind="record.read") == ["evt_1", "evt_2"]
+    assert found(kind="record.read", pseudonym="psn_2") == ["evt_2"]
+    assert found(kind="%") == []
+    assert found(since=T0 + HOUR, until=T0 + DAY) == ["evt_2", "evt_3"]
+    with database.read() as tx:
+        assert tx.events.counts() == (
+            (T0.date(), "record.expired", 1), (T0.date(), "record.read", 2),
+            ((T0 + DAY).date(), "record_read", 1), ((T0 + DAY).date(), "records", 1),
+        )  # fmt: skip
+        assert tx.events.counts(since=T0 + HOUR, until=T0 + 2 * HOUR) == ((T0.date(), "record.read", 1),)
+
+
+def test_nodes_checkpoints_and_marks_stand_beside_the_log(database: Database) -> None:
+    nodes = [TreeNode(8, n, bytes([n]) * 32) for n in range(3)] + [TreeNode(16, 0, b"x" * 32)]
+    with database.begin() as tx:
+        assert tx.log.newest_checkpoint() is None
+        assert (tx.log.node_count(8), tx.log.all_nodes()) == (0, ())
+        tx.log.add_nodes(nodes)
+        assert (tx.log.node_count(8), tx.log.node_count(16)) == (3, 1)
+        assert tx.log.nodes(8, 1, 3) == (nodes[1].hash, nodes[2].hash)
+        assert tx.log.nodes(8, 2, 9) == (nodes[2].hash,)
+        assert tx.log.nodes(24, 0, 1) == ()
+        assert tx.log.all_nodes() == tuple(nodes)
+        with pytest.raises(Conflict):
+            tx.log.add_nodes([nodes[0]])
+        signed = [SignedCheckpoint(size, T0, f"signed {size}") for size in (0, 10, 9)]
+        for each in signed:
+            tx.log.add_checkpoint(each)
+        with pytest.raises(Conflict):
+            tx.log.add_checkpoint(signed[0])
+        assert tx.log.newest_checkpoint() == signed[1]
+        assert tx.log.checkpoints(limit=9) == (signed[0], signed[2], signed[1])
+        assert tx.log.checkpoints(after=0, limit=1) == (signed[2],)
+        assert tx.log.mark("file-1") is None
+        for size in (9, 10):
+            tx.log.set_mark(WitnessMark("file-1", size, T0))
+    with database.read() as tx:
+        assert tx.log.mark("file-1") == WitnessMark("file-1", 10, T0)
+
+
+def test_what_can_be_done_again_is_committed_too(database: Database) -> None:
+    """The next durable commit finds it; a block left by an exception leaves nothing here either."""
+    with database.begin(durable=False) as tx:
+        tx.events.add(event())
+    with pytest.raises(KeyboardInterrupt), database.begin(durable=False) as tx:
+        tx.events.add(event(2))
+        raise KeyboardInterrupt
+    with database.begin() as tx:
+        assert tx.events.waiting(limit=9) == rows(event())
 
 
 def test_there_is_one_job_per_kind_and_reference(database: Database) -> None:
@@ -769,7 +860,7 @@ def test_erasing_a_subject_leaves_only_what_is_kept_for_a_reason(database: Datab
         assert tx.rows_of("sub_2") == {"subjects": 1, "recordings": 1, "records": 1, "jobs": 1}
         assert tx.requests.unfinished() == (request(),)
         assert tx.requests.tombstones() == (tombstone(),)
-        assert tx.events.unsequenced(limit=9) == (event(),)
+        assert tx.events.waiting(limit=9) == rows(event())
         assert tx.jobs.due("erase", at=T0, limit=9) == (Job("erase", "req_1", T0),)
         assert tx.consents.notices("default") == (notice(),)
 

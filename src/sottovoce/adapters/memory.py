@@ -13,12 +13,13 @@ import stat
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from sottovoce.audit.rows import event_row
 from sottovoce.errors import Conflict, InputUnreadable, KeyUnavailable, NotFound, StorageError, UsageError
 from sottovoce.model.consent import ConsentEvent, NoticeVersion, material_ordinals
 from sottovoce.model.event import AuditEvent
@@ -26,12 +27,13 @@ from sottovoce.model.features import Extraction, SandboxLevel
 from sottovoce.model.ids import check_id, new_id
 from sottovoce.model.job import Job, JobKind
 from sottovoce.model.keys import EpochRow, KeyRow
+from sottovoce.model.log import EventRow, SignedCheckpoint, TreeNode, WitnessMark
 from sottovoce.model.paths import PART, check_new_path, check_path
 from sottovoce.model.record import Decision, DueRecord, SealedRecord, StoredReceipt
 from sottovoce.model.recording import Recording, RecordingState
 from sottovoce.model.request import ErasureRequest, Tombstone
 from sottovoce.model.subject import Subject, SubjectState
-from sottovoce.ports import BlobInfo, Blobs, Clock, Database, Descriptor, ExtractOptions, SealedBody
+from sottovoce.ports import BlobInfo, Blobs, Clock, Database, Descriptor, ExtractOptions, SealedBody, Witness
 from sottovoce.sealing.envelope import open_body
 from sottovoce.sealing.keytree import unwrap_key, wrap_key
 
@@ -149,6 +151,20 @@ class MemoryKeyStore:
 
     def _stands_in(self, key_id: str, epoch: int) -> bool:
         return key_id in self._rows and self._rows[key_id].epoch == epoch
+
+
+class MemoryWitness:
+    """A witness that keeps what it is given in a list. Set `reachable` to False: it is "down"."""
+
+    def __init__(self, name: str = "memory") -> None:
+        self.name = name
+        self.reachable = True
+        self.kept: list[str] = []
+
+    def deliver(self, checkpoint: str) -> None:
+        if not self.reachable:
+            raise StorageError("The witness does not answer.", reason="witness_unreachable")
+        self.kept.append(checkpoint)
 
 
 class FixedClock:
@@ -348,7 +364,7 @@ class _Tables:
 
     NAMES = (
         "subjects", "notices", "consent_events", "recordings", "records", "decisions", "receipts", "requests",
-        "tombstones", "events", "jobs",
+        "tombstones", "events", "tree_nodes", "checkpoints", "witness_marks", "jobs",
     )  # fmt: skip
 
     def __init__(self, rows: dict[str, dict[Any, Any]], counters: dict[str, int], *, writable: bool) -> None:
@@ -365,6 +381,9 @@ class _Tables:
         self.requests: _Table[ErasureRequest] = tables["requests"]
         self.tombstones: _Table[Tombstone] = tables["tombstones"]
         self.events: _Table[AuditEvent] = tables["events"]
+        self.tree_nodes: _Table[TreeNode] = tables["tree_nodes"]
+        self.checkpoints: _Table[SignedCheckpoint] = tables["checkpoints"]
+        self.witness_marks: _Table[WitnessMark] = tables["witness_marks"]
         self.jobs: _Table[Job] = tables["jobs"]
 
     @property
@@ -406,7 +425,7 @@ class MemoryDatabase:
         )  # fmt: skip
 
     @contextmanager
-    def begin(self) -> Iterator[MemoryUnitOfWork]:
+    def begin(self, *, durable: bool = True) -> Iterator[MemoryUnitOfWork]:  # noqa: ARG002
         if not self._writer.acquire(timeout=self._busy_timeout_s):
             raise StorageError(
                 "Another transaction is writing and did not finish in time.",
@@ -457,6 +476,7 @@ class MemoryUnitOfWork:
         self.receipts = _MemoryReceipts(tables)
         self.requests = _MemoryRequests(tables)
         self.events = _MemoryEvents(tables)
+        self.log = _MemoryLog(tables)
         self.jobs = _MemoryJobs(tables)
 
     def now(self) -> datetime:
@@ -518,6 +538,9 @@ class _MemorySubjects:
         subject = self.lock(subject_id)
         if subject is not None:
             self._tables.subjects.put(subject_id, replace(subject, state=SubjectState.ERASING))
+
+    def ids(self) -> tuple[str, ...]:
+        return tuple(sorted(self._tables.subjects.rows))
 
 
 class _MemoryConsents:
@@ -721,37 +744,106 @@ class _MemoryEvents:
         unnumbered = replace(event, sequence=None, link=None)
         self._tables.events.insert(event.id, unnumbered, taken="duplicate_event")
 
-    def unsequenced(self, *, limit: int) -> tuple[AuditEvent, ...]:
-        return tuple(self._tables.events.where(lambda event: event.sequence is None)[:limit])
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()  # an exception ends the transaction here, and nothing of it stays
+
+    def get(self, event_id: str) -> AuditEvent | None:
+        return self._tables.events.rows.get(event_id)
+
+    def waiting(self, *, limit: int) -> tuple[EventRow, ...]:
+        waiting = self._tables.events.where(lambda event: event.sequence is None)
+        return tuple(event_row(event) for event in waiting[:limit])
 
     def head(self) -> tuple[int, bytes] | None:
         last = max(self._numbered(), key=lambda pair: pair[0], default=None)
         return None if last is None else (last[0], last[1].link or b"")
 
-    def set_sequence(self, events: Sequence[AuditEvent]) -> None:
+    def number(self, numbers: Sequence[tuple[str, int, bytes]]) -> None:
+        stored = [self._tables.events.rows.get(id_) for id_, _, _ in numbers]
+        given = [number for _, number, _ in numbers]
         taken = {number for number, _ in self._numbered()}
-        stored = [self._tables.events.rows.get(event.id) for event in events]
-        numbers = [event.sequence for event in events]
-        if (
-            any(row is None or row.sequence is not None for row in stored)
-            or len(set(numbers)) < len(numbers)
-            or taken.intersection(numbers)
-        ):
+        unnumbered = [row for row in stored if row is not None and row.sequence is None]
+        if len(unnumbered) < len(numbers) or len(set(given)) < len(given) or taken.intersection(given):
             raise _taken("sequence_taken")
-        for row, event in zip(stored, events, strict=True):
-            if row is not None:
-                self._tables.events.put(row.id, replace(row, sequence=event.sequence, link=event.link))
+        for row, (_, number, link) in zip(unnumbered, numbers, strict=True):
+            self._tables.events.put(row.id, replace(row, sequence=number, link=link))
 
     def iterate(self, *, after: int = 0) -> Iterator[AuditEvent]:
         for number, event in sorted(self._numbered(), key=lambda pair: pair[0]):
             if number > after:
                 yield event
 
+    def pages(self, *, after: int = 0) -> Iterator[Sequence[EventRow]]:
+        rows = [event_row(event) for event in self.iterate(after=after)]
+        return iter([rows] if rows else [])
+
+    def leaves(self, start: int, end: int) -> tuple[bytes, ...]:
+        return tuple(event.leaf for event in itertools.islice(self.iterate(after=start), max(end - start, 0)))
+
+    def latest(
+        self, *, limit: int, pseudonym: str | None = None, kind: str | None = None,
+        since: datetime | None = None, until: datetime | None = None,
+    ) -> tuple[AuditEvent, ...]:  # fmt: skip
+        found = [
+            event
+            for event in self._within(since, until)
+            if pseudonym in (None, event.pseudonym)
+            and (kind in (None, event.kind) or event.kind.startswith(f"{kind}."))
+        ]
+        return tuple(found[max(len(found) - limit, 0) :])
+
+    def counts(
+        self, *, since: datetime | None = None, until: datetime | None = None
+    ) -> tuple[tuple[date, str, int], ...]:
+        counted = Counter((e.at.astimezone(UTC).date(), e.kind) for e in self._within(since, until))
+        return tuple((day, kind, count) for (day, kind), count in sorted(counted.items()))
+
     def of_pseudonym(self, pseudonym: str) -> tuple[AuditEvent, ...]:
         return tuple(self._tables.events.where(lambda event: event.pseudonym == pseudonym))
 
+    def _within(self, since: datetime | None, until: datetime | None) -> list[AuditEvent]:
+        return self._tables.events.where(
+            lambda event: (since is None or event.at >= since) and (until is None or event.at < until)
+        )
+
     def _numbered(self) -> list[tuple[int, AuditEvent]]:
         return [(e.sequence, e) for e in self._tables.events.rows.values() if e.sequence is not None]
+
+
+class _MemoryLog:
+    def __init__(self, tables: _Tables) -> None:
+        self._tables = tables
+
+    def nodes(self, level: int, start: int, end: int) -> tuple[bytes, ...]:
+        stored = self._tables.tree_nodes.rows
+        return tuple(stored[level, n].hash for n in range(start, end) if (level, n) in stored)
+
+    def node_count(self, level: int) -> int:
+        of_level = self._tables.tree_nodes.where(lambda node: node.level == level)
+        return max((node.number for node in of_level), default=-1) + 1
+
+    def all_nodes(self) -> tuple[TreeNode, ...]:
+        return tuple(sorted(self._tables.tree_nodes.rows.values(), key=attrgetter("level", "number")))
+
+    def add_nodes(self, nodes: Sequence[TreeNode]) -> None:
+        for node in nodes:
+            self._tables.tree_nodes.insert((node.level, node.number), node, taken="node_exists")
+
+    def add_checkpoint(self, checkpoint: SignedCheckpoint) -> None:
+        self._tables.checkpoints.insert(checkpoint.size, checkpoint, taken="checkpoint_exists")
+
+    def newest_checkpoint(self) -> SignedCheckpoint | None:
+        return max(self._tables.checkpoints.rows.values(), key=attrgetter("size"), default=None)
+
+    def checkpoints(self, *, after: int = -1, limit: int) -> tuple[SignedCheckpoint, ...]:
+        found = self._tables.checkpoints.where(lambda checkpoint: checkpoint.size > after)
+        return tuple(sorted(found, key=attrgetter("size"))[:limit])
+
+    def mark(self, witness: str) -> WitnessMark | None:
+        return self._tables.witness_marks.rows.get(witness)
+
+    def set_mark(self, mark: WitnessMark) -> None:
+        self._tables.witness_marks.put(mark.witness, mark)
 
 
 class _MemoryJobs:
@@ -836,5 +928,7 @@ def _unknown_reference() -> Conflict:
 
 if TYPE_CHECKING:
 
-    def _keeps_the_port(database: MemoryDatabase, blobs: MemoryBlobs) -> tuple[Database, Blobs]:
-        return database, blobs
+    def _keeps_the_port(
+        database: MemoryDatabase, blobs: MemoryBlobs, witness: MemoryWitness
+    ) -> tuple[Database, Blobs, Witness]:
+        return database, blobs, witness

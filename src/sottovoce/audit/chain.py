@@ -15,15 +15,24 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 
+from sottovoce.audit.rows import canonical_row, event_row
 from sottovoce.model.canonical import canonical_json
 from sottovoce.model.event import AuditEvent
 
 GENESIS = bytes(32)
 
 
+def leaf_of(canonical: bytes) -> bytes:
+    """(32,) RFC 6962 leaf hash of an entry in its canonical form."""
+    return hashlib.sha256(b"\x00" + canonical).digest()
+
+
 def leaf_hash(event: AuditEvent) -> bytes:
-    """(32,) RFC 6962 leaf hash of the event's canonical form."""
-    return hashlib.sha256(b"\x00" + canonical_json(event.to_canonical())).digest()
+    """(32,) RFC 6962 leaf hash of the event's canonical form. UsageError for half a surrogate pair."""
+    try:
+        return leaf_of(canonical_row(event_row(event)))
+    except UnicodeEncodeError:
+        return leaf_of(canonical_json(event.to_canonical()))
 
 
 def chain_link(previous: bytes, leaf: bytes) -> bytes:
@@ -35,11 +44,11 @@ def with_leaf(event: AuditEvent) -> AuditEvent:
     return replace(event, leaf=leaf_hash(event))
 
 
-def sequenced(events: Iterable[AuditEvent], *, last_sequence: int, last_link: bytes) -> list[AuditEvent]:
-    """The events with the numbers and links that follow `last_sequence`."""
-    numbered: list[AuditEvent] = []
+def linked(leaves: Iterable[bytes], *, last_sequence: int, last_link: bytes) -> list[tuple[int, bytes]]:
+    """Number and link of each leaf, following `last_sequence` and `last_link`."""
+    numbered: list[tuple[int, bytes]] = []
     link = last_link
-    for sequence, event in enumerate(events, start=last_sequence + 1):
-        link = chain_link(link, event.leaf)
-        numbered.append(replace(event, sequence=sequence, link=link))
+    for sequence, leaf in enumerate(leaves, start=last_sequence + 1):
+        link = chain_link(link, leaf)
+        numbered.append((sequence, link))
     return numbered

@@ -12,19 +12,13 @@ Rules upheld here:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from json.encoder import encode_basestring
 
 from sottovoce.audit.chain import GENESIS
+from sottovoce.audit.rows import canonical_row
 from sottovoce.audit.tree import Frontier
-from sottovoce.model.event import EVENT_FORMAT, AuditEvent
 from sottovoce.model.log import EventRow, TreeNode
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +47,6 @@ class LogReport:
     @property
     def intact(self) -> bool:
         return not self.problem
-
-
-def event_row(event: AuditEvent) -> EventRow:
-    """The entry as a plain row."""
-    at_us = (event.at - _EPOCH) // _MICROSECOND
-    return (
-        event.id, event.tenant, at_us, event.kind, event.actor, event.channel, event.pseudonym, event.purpose,
-        event.outcome, event.details_key_id, event.details, event.leaf, event.sequence, event.link,
-    )  # fmt: skip
-
-
-def canonical_row(row: EventRow) -> bytes:
-    """canonical_json(event.to_canonical()) of model/event.py, the same bytes, put together without the event."""
-    id_, tenant, at_us, kind, actor, channel, pseudonym, purpose, outcome, key_id, details, *_ = row
-    at = (_EPOCH + timedelta(0, 0, at_us)).isoformat(timespec="microseconds")
-    sealed = "null" if details is None else f'"{details.hex()}"'
-    return (
-        f'{{"actor":{_common(actor)},"at":"{at}","channel":{_common(channel)},"details":{sealed},'
-        f'"details_key_id":{_text(key_id)},"format":{EVENT_FORMAT},"id":{encode_basestring(id_)},'
-        f'"kind":{_common(kind)},"outcome":{_common(outcome)},"pseudonym":{_text(pseudonym)},'
-        f'"purpose":{_common(purpose)},"tenant":{_common(tenant)}}}'
-    ).encode()
 
 
 def verify_log(
@@ -147,7 +119,7 @@ class _Walk:
         leaves: list[bytes] = []
         for row in page:
             expected += 1
-            leaf = sha256(b"\x00" + canonical_row(row)).digest()
+            leaf = sha256(b"\x00" + _canonical(row)).digest()
             following = sha256(b"\x02" + link + leaf).digest()
             if row[12] != expected or row[11] != leaf or row[13] != following:
                 return leaves, _problem(row, expected, leaf)
@@ -181,17 +153,19 @@ class _Walk:
             self.next_claim += 1
 
     def _contradicted(self, claim: Claim) -> None:
-        self.between = (self.agreed, claim.size)
+        # A copy of the home that went its own way has signed checkpoints of its own: they narrow nothing down.
+        fits = (self.agreed_outside or 0) if claim.outside else self.agreed
+        self.between = (fits, claim.size)
         where = "outside" if claim.outside else "in this home"
         self.problem = (
             f"the first {claim.size} entries are not those of a checkpoint held {where}: "
-            f"what differs lies after entry {self.agreed} and up to entry {claim.size}"
+            f"what differs lies after entry {fits} and up to entry {claim.size}"
         )
 
     def _check_nodes(self, stored: Mapping[tuple[int, int], bytes]) -> None:
-        """A node that is missing is made anew by the sequencer; one that differs spoils every proof."""
+        """A node that differs, or is missing, spoils every proof over it."""
         for node in self.made:
-            if stored.get((node.level, node.number), node.hash) != node.hash:
+            if stored.get((node.level, node.number)) != node.hash:
                 first, last = node.number << node.level, (node.number + 1) << node.level
                 self.between = (first, last)
                 self.problem = (
@@ -213,17 +187,14 @@ def _check_waiting(waiting: Iterable[EventRow]) -> tuple[int, str]:
     count, problem = 0, ""
     for row in waiting:
         count += 1
-        if hashlib.sha256(b"\x00" + canonical_row(row)).digest() != row[11]:
+        if hashlib.sha256(b"\x00" + _canonical(row)).digest() != row[11]:
             problem = "an entry without a number yet was edited"
     return count, problem
 
 
-def rows_of(events: Iterable[AuditEvent]) -> Iterator[EventRow]:
-    return (event_row(event) for event in events)
-
-
-def _text(value: str | None) -> str:
-    return "null" if value is None else encode_basestring(value)
-
-
-_common = lru_cache(maxsize=1024)(_text)  # kinds, actors, purposes: few, and again and again
+def _canonical(row: EventRow) -> bytes:
+    """Nothing that an entry hashes to, where somebody put a value of another type into the row."""
+    try:
+        return canonical_row(row)
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        return b""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,7 +29,7 @@ class FeatureVector:
     """
 
     values: tuple[float, ...] = field(repr=False)
-    profile: str  # "compat" or, later, "corrected"
+    profile: str  # "compat" or "corrected"
     version: str  # of our extractor for that profile, e.g. "egemaps-88/1"
     sample_rate_hz: int  # rate of the analysed signal (16000 but for `native=True`)
 
@@ -63,6 +64,38 @@ class FeatureVector:
     def sha256(self) -> str:
         """Hash of the stored float32 form (what a decision log refers to)."""
         return hashlib.sha256(self.to_float32_bytes()).hexdigest()
+
+    def distance(self, other: FeatureVector) -> float:
+        """Euclidean distance of the values as they are (scale them first for most uses).
+
+        Raises UsageError with the reason `profile_mixed` where the two are not of one definition.
+        """
+        _check_same_definition((self, other))
+        return math.dist(self.values, other.values)
+
+
+def mean_of(vectors: Sequence[FeatureVector]) -> FeatureVector:
+    """Value by value the mean of vectors of one definition.
+
+    Raises UsageError: reason `profile_mixed` where profile, version or sample rate differ, `empty` for none at all.
+    """
+    if not vectors:
+        raise UsageError("There is no mean of no vectors.", reason="empty")
+    _check_same_definition(vectors)
+    first = vectors[0]
+    means = tuple(
+        math.fsum(column) / len(vectors) for column in zip(*(v.values for v in vectors), strict=True)
+    )
+    return FeatureVector(means, first.profile, first.version, first.sample_rate_hz)
+
+
+def _check_same_definition(vectors: Sequence[FeatureVector]) -> None:
+    if len({(v.profile, v.version, v.sample_rate_hz) for v in vectors}) > 1:
+        raise UsageError(
+            "These feature vectors are of different definitions (profile, version or sample rate).",
+            hint="Extract all of them with one profile; values of different profiles cannot be compared.",
+            reason="profile_mixed",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,7 @@ class SweepReport:
     erasures_resumed: int = 0
     orphan_bodies: int = 0
     orphan_keys: int = 0
+    details_expired: int = 0  # keys of audit details past their time
     overdue: int = 0  # audio found past its deadline: an alarm
     dry_run: bool = False
     errors: tuple[str, ...] = ()  # codes of what could not be finished
@@ -174,6 +175,63 @@ class AuditReport:
     problem: str
     head: str
     evidence: str  # "no evidence" for an empty log, else plain words on what was checked
+    between: tuple[int, int] | None = (
+        None  # where only checkpoints disagree: after the one entry, up to the other
+    )
+    root: str = ""  # hex, of the tree over the verified entries
+    checkpoints: int = 0  # signed ones, stored here, that were compared
+    compared: int | None = None  # entries that the outside checkpoint covers, where one was given
+    waiting_since: datetime | None = None  # of the oldest entry without a number
+    unwitnessed_from: int | None = None  # number of the first entry that no witness is known to cover
+    unwitnessed_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessState:
+    """How far one witness has kept up."""
+
+    witness: str
+    size: int  # entries covered by the newest checkpoint that it took
+    at: datetime | None  # when it took that one
+    waiting_since: datetime | None  # of the oldest checkpoint that it has not taken
+    lags: bool  # longer than the set delay: an alarm
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSummary:
+    """The answer of `audit report`."""
+
+    verification: AuditReport
+    counts: dict[str, dict[str, int]]  # month ("2026-01") -> kind -> entries
+    entries: int
+    since: datetime | None
+    until: datetime | None
+    quiet_days: int  # days without any entry between the first and the last
+    witnesses: tuple[WitnessState, ...]
+    witnessed_at: datetime | None  # when the newest checkpoint that a witness has was taken
+    witnessed_age: timedelta | None
+    alarms: tuple[str, ...]  # what a person has to see to, in plain words
+
+
+@dataclass(frozen=True, slots=True)
+class AuditProof:
+    """The answer of `audit prove`: a C2SP tlog-proof, and what it proves."""
+
+    event_id: str
+    sequence: int
+    size: int  # entries of the log that the checkpoint covers
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedProof:
+    """A checkpoint, or a proof of one entry, that was checked offline."""
+
+    origin: str  # the name of the log
+    size: int  # entries that the checkpoint covers
+    root: str  # hex
+    sequence: int | None  # number of the entry; None for a checkpoint alone
+    entry: dict[str, object] | None = field(repr=False)  # its canonical form: pseudonymous, details sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +247,7 @@ class AuditLine:
     outcome: str
     pseudonym: str | None
     details: dict[str, object] | None
+    event_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Rules upheld here, in order:
 2. A consent purpose needs the person's grant, read in the transaction that writes the audit entry; the person's own
    access needs none (laws 1 and 6).
 3. What is past its due date is not read, swept or not (I7).
-4. The audit entry commits before anything is decrypted (law 2, X37).
+4. The audit entry commits before anything is decrypted (law 2, X37); many readers share one durable commit.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from sottovoce.model.recording import Recording
 from sottovoce.model.retention import RetentionPolicy
 from sottovoce.model.subject import Caller
 from sottovoce.ports import Database, UnitOfWork
+from sottovoce.usecases.group import GroupCommit
 from sottovoce.usecases.people import People, locked
 from sottovoce.usecases.receipts import ReceiptBook
 from sottovoce.usecases.record import consent_error
@@ -36,17 +37,28 @@ class Disclosure:
     people: People
     vault: Vault
     trail: Trail
+    reads: GroupCommit
     receipts: ReceiptBook
     retention: RetentionPolicy
     tenant: str
 
     def sessions(self, subject: str, *, caller: Caller) -> tuple[SessionView, ...]:
         """A person's sessions, newest first; none for one who is unknown."""
-        with self.database.begin() as tx:
+        with self.database.read() as tx:
             person = self.people.find(tx, subject)
-            if person is None:
-                return ()
-            self.trail.of(person.id, caller=caller).write(tx, "sessions.listed")
+        if person is None:
+            return ()
+        scribe = self.trail.of(person.id, caller=caller)
+
+        def write(tx: UnitOfWork) -> bool:
+            known = tx.subjects.get(person.id) is not None
+            if known:
+                scribe.write(tx, "sessions.listed")
+            return known
+
+        if not self.reads.run(write):
+            return ()  # erased meanwhile
+        with self.database.read() as tx:
             recordings = tx.recordings.of_subject(person.id)
             return tuple(self._view(tx, recording) for recording in recordings)
 
@@ -71,18 +83,23 @@ class Disclosure:
         self, session_id: str, wanted: Purpose, *, caller: Caller
     ) -> tuple[PurposeGrant, tuple[SealedRecord, ...]]:
         """The audited decision to open a session for a purpose."""
-        with self.database.begin() as tx:
-            recording = tx.recordings.get(session_id)
-            if recording is None or recording.tenant != self.tenant:
-                raise NotFound("There is no session of this id.")
+        with self.database.read() as tx:
+            recording = self._recording(tx, session_id)
+            now = tx.now()
+        scribe = self.trail.of(recording.subject_id, caller=caller).warm(now)
+
+        def decide(tx: UnitOfWork) -> tuple[ledger.ConsentDecision, tuple[SealedRecord, ...]]:
+            recording = self._recording(tx, session_id)
             locked(tx, recording.subject_id)
-            scribe = self.trail.of(recording.subject_id, caller=caller)
             decision = self._decide(tx, recording, wanted)
             records = tuple(r for r in tx.records.of_session(session_id) if tx.now() < self._due(r))
             outcome = "ok" if decision.allowed and records else "refused"
             scribe.write(
                 tx, "record.read", purpose=wanted.id, outcome=outcome, details={"session": session_id}
             )
+            return decision, records
+
+        decision, records = self.reads.run(decide)
         if not decision.allowed:
             raise consent_error(decision.missing, decision.outdated)
         if not records:
@@ -92,6 +109,12 @@ class Disclosure:
                 reason="nothing_kept",
             )
         return PurposeGrant(wanted.id, recording.subject_id, session_id), records
+
+    def _recording(self, tx: UnitOfWork, session_id: str) -> Recording:
+        recording = tx.recordings.get(session_id)
+        if recording is None or recording.tenant != self.tenant:
+            raise NotFound("There is no session of this id.")
+        return recording
 
     def _decide(self, tx: UnitOfWork, recording: Recording, wanted: Purpose) -> ledger.ConsentDecision:
         if wanted.basis == "right":

@@ -11,6 +11,7 @@ from sottovoce.ports import Database, Extractor
 from sottovoce.usecases.keyring import Keyring
 from sottovoce.usecases.oversight import Oversight
 from sottovoce.usecases.retention import RetentionSweep
+from sottovoce.usecases.witnessing import Witnessing
 
 _LITTLE_SPACE_BYTES = 256 << 20
 
@@ -31,13 +32,14 @@ class Doctor:
     keyring: Keyring
     extractor: Extractor
     oversight: Oversight
+    witnessing: Witnessing
     sweep: RetentionSweep
     policy: Policy
 
     def checks(self, host: Host) -> tuple[Check, ...]:
         """All checks, in the order in which a person would ask."""
         return (
-            self._confinement(), self._keys(), self._rotation(), self._audit(), self._overdue(),
+            self._confinement(), self._keys(), self._rotation(), self._audit(), self._witnesses(), self._overdue(),
             self._recordings(), *_host(host), _embedded(),
         )  # fmt: skip
 
@@ -71,6 +73,20 @@ class Doctor:
                 "audit log", "fail", report.problem, "Compare it with a backup; do not repair it by hand."
             )
         return Check("audit log", "ok", report.evidence)
+
+    def _witnesses(self) -> Check:
+        states = self.witnessing.states()
+        if not states:
+            found = "none is set up: a log that is cut short or rewritten shows only against receipts that people kept"
+            return Check("witnesses", "ok", found, "Name one in the setting witnesses.")
+        late = [state for state in states if state.lags]
+        if late:
+            found = "; ".join(f"{state.witness} covers {state.size} entries and lags" for state in late)
+            return Check(
+                "witnesses", "fail", found, "See why it cannot be reached; its checkpoints are queued."
+            )
+        found = "; ".join(f"{state.witness} covers {state.size} entries" for state in states)
+        return Check("witnesses", "ok", found)
 
     def _overdue(self) -> Check:
         report = self.sweep.preview()

@@ -20,6 +20,7 @@ from sottovoce.errors import Conflict, KeyUnavailable, UsageError
 from sottovoce.model.keys import KEY_BYTES, SUBJECT_KEY_CLASSES, KeyKind, KeyRow
 from sottovoce.ports import Clock, Entropy, Keys, KeyStore
 from sottovoce.sealing.keytree import INNER_KINDS, unwrap_row, wrap_row
+from sottovoce.sealing.pseudonym import audit_pseudonym
 from sottovoce.sealing.receipt import Identity, Receipt, replacement_statement
 from sottovoce.usecases.epochs import EpochGone, Epochs, Progress, RotationReport, Step, current_row
 
@@ -173,7 +174,7 @@ class Keyring:
 
     def details_key(self, subject_id: str, month: str) -> tuple[str, bytes]:
         """Id and key that seal the audit details of a subject in a month ("2026-01"), made when first needed."""
-        key_id = details_key_id(subject_id, month)
+        key_id = details_key_id(self.subject_key(subject_id, "audit"), month)
         if not self.exists(key_id):
             self._make_missing((NewKey("details", "audit", subject_id, key_id),))
         return key_id, self.open_key(key_id)
@@ -373,8 +374,10 @@ def subject_key_id(subject_id: str, key_class: str) -> str:
     return f"key:{subject_id}:{key_class}"
 
 
-def details_key_id(subject_id: str, month: str) -> str:
-    return f"aud:{subject_id}:{month}"
+def details_key_id(audit_key: bytes, month: str) -> str:
+    """It stands in clear in audit entries: made with the subject's own audit key, so that nothing links it to the
+    subject once that key is destroyed."""
+    return f"aud:{audit_pseudonym(audit_key, f'details {month}')[:32]}"
 
 
 def _parent_id(key: NewKey | KeyRow) -> str | None:

@@ -1,10 +1,12 @@
 """Signed receipts: the person's own proof, stored in the database and copied to the home's `receipts` folder.
 
-The database has the truth; the copy is for people and is written anew whenever it is missing.
+The database has the truth; the copy is for people and is written anew whenever it is missing. A receipt carries the
+newest checkpoint of the audit log: each person who keeps one is a witness of everything that the log said before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +23,15 @@ from sottovoce.usecases.keyring import Keyring
 class ReceiptBook:
     keyring: Keyring
     copies: Blobs
+    checkpoint: Callable[[], str | None] = lambda: None  # the newest signed one
     folder: Path | None  # where the copies stand, to be told to people; None: nowhere a person can look
 
     def signer(self) -> ReceiptSigner:
         """The signer of one operation. Opened before a transaction begins, so that a missing key fails early."""
+        return ReceiptSigner(identity=self.keyring.identity(), checkpoint=self.checkpoint())
+
+    def plain_signer(self) -> ReceiptSigner:
+        """For an answer that has to be the same for everybody, whenever it is given: without a checkpoint."""
         return ReceiptSigner(identity=self.keyring.identity())
 
     def publish(self, receipt: StoredReceipt) -> None:
@@ -35,6 +42,9 @@ class ReceiptBook:
         # Conflict: it is there, and a receipt never changes.
         with suppress(Conflict, StorageError), self.copies.writer(_copy_path(receipt_id)) as writer:
             writer.write(text.encode())
+
+    def has_copy(self, receipt_id: str) -> bool:
+        return self.copies.exists(_copy_path(receipt_id))
 
     def remove(self, receipt_id: str) -> bool:
         return self.copies.delete(_copy_path(receipt_id))
@@ -56,9 +66,12 @@ class ReceiptBook:
 @dataclass(frozen=True, kw_only=True)
 class ReceiptSigner:
     identity: receipts.Identity
+    checkpoint: str | None = None
 
     def sign(self, kind: str, body: dict[str, JsonValue]) -> str:
         """The signed receipt text."""
+        if self.checkpoint is not None:
+            body = {**body, "checkpoint": self.checkpoint}
         return receipts.sign(kind, body, identity=self.identity).to_json()
 
 

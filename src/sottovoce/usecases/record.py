@@ -137,6 +137,8 @@ class Record:
             stored = self._acknowledge(received, size_bytes, scribe)
         except BaseException as error:
             self._give_up(received, error, caller=caller)
+            if isinstance(error, Conflict) and error.reason == "blob_deleted":
+                raise self._what_came_first(received) from None
             raise
         return _submission(stored, ask)
 
@@ -160,6 +162,11 @@ class Record:
                 key_id=received.id, limit_bytes=self.policy.max_body_bytes,
             )  # fmt: skip
         return sealed_bytes
+
+    def _what_came_first(self, received: Recording) -> SottovoceError:
+        """Why the body was deleted under the hands of the one who wrote it."""
+        with self.database.read() as tx:
+            return overtaken(tx.recordings.get(received.id))
 
     def _acknowledge(self, received: Recording, size_bytes: int, scribe: Scribe) -> Recording:
         """tx1b: from here on the recording is accepted and a worker may claim it."""

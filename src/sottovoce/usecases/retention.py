@@ -48,11 +48,14 @@ class RetentionSweep:
         """Everything: overdue and interrupted work, due records, orphans."""
         report = self.overdue(caller=caller)
         bodies, keys, errors = 0, 0, list(report.errors)
+        details = _attempt(errors, lambda: self._expire_details(caller=caller))
         try:
             bodies, keys = self._orphan_bodies(), self._orphan_keys()
         except SottovoceError as error:
             errors.append(error.public_code)
-        return replace(report, orphan_bodies=bodies, orphan_keys=keys, errors=tuple(errors))
+        return replace(
+            report, orphan_bodies=bodies, orphan_keys=keys, details_expired=details, errors=tuple(errors)
+        )
 
     def overdue(self, *, caller: Caller) -> SweepReport:
         """What open() does before it serves: erasures, audio, records; by index, without looking for orphans."""
@@ -154,6 +157,18 @@ class RetentionSweep:
                 if tx.subjects.lock(subject_id) is not None and self.keyring.has_subject(subject_id):
                     scribe = self.trail.of(subject_id, caller=caller)
                     scribe.write(tx, "record.expired", details={"kind": kind, "records": ids})
+
+    def _expire_details(self, *, caller: Caller) -> int:
+        """Keys of audit details past their time; the entries stay, and say no more than what stands in clear."""
+        with self.database.read() as tx:
+            now = tx.now()
+        expired = self.trail.expire_details(now)
+        if expired:
+            with self.database.begin() as tx:
+                self.trail.of(None, caller=caller).write(
+                    tx, "audit.details_expired", details={"keys": expired}
+                )
+        return expired
 
     # --- orphans ---------------------------------------------------------------------------------------
 

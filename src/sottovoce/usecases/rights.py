@@ -245,7 +245,7 @@ class Rights:
 
     def _nothing_held(self) -> ErasureOutcome:
         """The same bytes for everybody of whom nothing is held: no id, no time."""
-        text = self.receipts.signer().sign("erasure", {"result": "nothing_held", "tenant": self.tenant})
+        text = self.receipts.plain_signer().sign("erasure", {"result": "nothing_held", "tenant": self.tenant})
         return ErasureOutcome("nothing_held", None, {}, text)
 
     def _outcome(self, result: _Result, request: ErasureRequest, counts: dict[str, int]) -> ErasureOutcome:

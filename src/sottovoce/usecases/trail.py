@@ -1,9 +1,10 @@
-"""Writing the audit log: entries that commit with the change they tell of, numbered by a sequencer afterwards.
+"""Writing the audit log: entries that commit with the change they tell of; `usecases/sequencer.py` numbers them.
 
 Rules upheld here, in order:
 1. An entry is inserted in the transaction of the change itself; for a read it commits before the data is released.
 2. A subject appears only as a pseudonym under the subject's own audit key: destroying that key unlinks the entry.
-3. Details are sealed under a key of the subject and month, so that they can expire before the person is erased.
+3. Details are sealed under a key of the subject and month, so that they can expire before the person is erased: that
+   key goes 2,555 days after its month; what was hashed stays (C29c).
 4. Hashes cover ciphertext only: the log verifies after every erasure.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from sottovoce.audit import chain
 from sottovoce.errors import IntegrityError, KeyUnavailable
@@ -26,7 +28,9 @@ from sottovoce.usecases.keyring import Keyring
 _DETAILS_KIND = "audit-details"
 _DETAILS_VERSION = "1"
 _TENANT_DETAILS_KEY = "audit"
-_BATCH = 1000
+DETAILS_KEPT = timedelta(days=2555)
+_MONTH = timedelta(days=31)
+_BATCH = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,20 +53,14 @@ class Trail:
         """The scribe of a subject whose keys are gone: the pseudonym was taken before, details are impossible."""
         return Scribe(trail=self, subject_id=None, pseudonym=name, caller=caller, with_details=False)
 
-    def sequence(self) -> int:
-        """Number every entry that has none yet; how many. Called after each verb and in open()."""
-        numbered = 0
-        while True:
-            with self.database.begin() as tx:
-                waiting = tx.events.unsequenced(limit=_BATCH)
-                if waiting:
-                    last_sequence, last_link = tx.events.head() or (0, chain.GENESIS)
-                    tx.events.set_sequence(
-                        chain.sequenced(waiting, last_sequence=last_sequence, last_link=last_link)
-                    )
-            numbered += len(waiting)
-            if len(waiting) < _BATCH:
-                return numbered
+    def expire_details(self, now: datetime) -> int:
+        """Destroy the keys of details whose month ended 2,555 days ago or earlier; how many. Leaf hashes stay, so the
+        log still verifies. Reads every key row."""
+        before = now - DETAILS_KEPT - _MONTH
+        due = [row.key_id for row in self.keyring.rows() if row.kind == "details" and row.created_at < before]
+        for start in range(0, len(due), _BATCH):
+            self.keyring.destroy(due[start : start + _BATCH])
+        return len(due)
 
     def seal_details(self, event_id: str, *, key: bytes, key_id: str, details: Mapping[str, object]) -> bytes:
         text = json.dumps(details, sort_keys=True, separators=(",", ":")).encode()
@@ -101,6 +99,11 @@ class Scribe:
     caller: Caller
     with_details: bool = True
     _keys: dict[str, tuple[str, bytes]] = field(default_factory=dict, repr=False)
+
+    def warm(self, at: datetime) -> Scribe:
+        """Open the key of details now, so that no key is opened while the database's lock is held."""
+        self._key(at.strftime("%Y-%m"))
+        return self
 
     def write(
         self,

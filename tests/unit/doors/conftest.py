@@ -23,7 +23,9 @@ from sottovoce.model.outcome import (
     Analysis,
     AudioFate,
     AuditLine,
+    AuditProof,
     AuditReport,
+    AuditSummary,
     Check,
     ConsentOutcome,
     ErasureOutcome,
@@ -34,6 +36,8 @@ from sottovoce.model.outcome import (
     SessionView,
     Submission,
     SweepReport,
+    VerifiedProof,
+    WitnessState,
     WorkOutcome,
 )
 from sottovoce.model.purpose import CONSENT_PURPOSES
@@ -43,6 +47,7 @@ from sottovoce.sealing.receipt import Receipt
 NOON = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 SESSION = "ses_" + "a" * 24
 RECEIPT = "rct_" + "b" * 24
+CHECKPOINT = f"log-of-tests\n9\n{'A' * 43}=\n\n— log-of-tests AAAAAAA=\n"
 
 
 def an_analysis(**changes: Any) -> Analysis:
@@ -146,6 +151,13 @@ def answers() -> dict[str, Any]:
         "show_audit": (
             AuditLine(1, NOON, "consent.grant", "operator", "operator-cli", None, "ok", "p1", {"purposes": ["x"]}),
         ),
+        "checkpoint_audit": CHECKPOINT,
+        "prove_audit": AuditProof("evt_" + "d" * 24, 3, 9, f"c2sp.org/tlog-proof@v1\nindex 2\n\n{CHECKPOINT}"),
+        "report_audit": AuditSummary(
+            AuditReport(True, 9, 0, None, "", "ab" * 32, "nine entries hashed and linked"),
+            {"2026-01": {"consent.grant": 4, "record.read": 5}}, 9, None, None, 2,
+            (WitnessState("file-1a2b3c4d", 7, NOON, None, False),), NOON, timedelta(hours=1), (),
+        ),
         "doctor": (Check("sealed child", "ok", "seccomp"), Check("swap", "warn", "active", "Turn it off.")),
     }  # fmt: skip
 
@@ -203,10 +215,18 @@ def run(platform: FakePlatform) -> Callable[..., Result]:
                 raise platform.fails["verify"]
             return Receipt("recording", {"state": "verified", "at": "now"}, "f" * 64, b"\0" * 64)
 
+        def verify_proof(text: str, /, *, key: str | None, home: Path | None) -> VerifiedProof:
+            platform.asked.append(("verify_proof", (text,), {"key": key, "home": home}))
+            number = 3 if text.startswith("c2sp.org/") else None
+            return VerifiedProof(
+                "log-of-tests", 9, "ab" * 32, number, {"kind": "record.read"} if number else None
+            )
+
         world = World(
             console=Console(out, err, environ or {}),
             open_platform=open_platform,
             verify_receipt=verify,
+            verify_proof=verify_proof,
             run_worker=loop,
         )
         try:

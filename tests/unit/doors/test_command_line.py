@@ -19,7 +19,8 @@ RUNNABLE = [
     ("consent", "grant", "--subject", "anna", "--purpose", "voice_recording"),
     ("consent", "refuse", "--subject", "anna", "--purpose", "voice_recording"),
     ("consent", "withdraw", "--subject", "anna", "--purpose", "voice_recording"),
-    ("erase", "--subject", "anna"), ("sweep",), ("audit", "verify"), ("audit", "show"), ("keys", "status"),
+    ("erase", "--subject", "anna"), ("sweep",), ("audit", "verify"), ("audit", "show"),
+    ("audit", "checkpoint"), ("audit", "prove", "evt_" + "d" * 24), ("audit", "report"), ("keys", "status"),
     ("keys", "rotate"), ("keys", "identity"), ("analyze", "a.wav", "--subject", "anna"),
     ("submit", "a.wav", "--subject", "anna"),
 ]  # fmt: skip

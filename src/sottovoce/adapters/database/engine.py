@@ -3,7 +3,8 @@
 Rules upheld here:
 1. A writing transaction holds the write lock from its start (BEGIN IMMEDIATE): what it reads cannot change
    before it commits (law 1).
-2. A commit is durable when it returns: WAL with synchronous=FULL.
+2. A commit is durable when it returns: WAL with synchronous=FULL. Only what can be done again (numbering the audit
+   log) is committed with synchronous=NORMAL: a power cut may lose it, the next durable commit takes it along.
 3. Deleted bytes are overwritten: secure_delete=ON, set explicitly, since a build's default may be OFF (X13).
 4. A reading transaction cannot write: query_only.
 5. The database is readable by its owner alone: mode 0600.
@@ -21,11 +22,13 @@ import sqlalchemy as sa
 
 from sottovoce.adapters.database.schema import from_microseconds
 
-_MODE = "sottovoce_mode"  # execution option of an engine: "write" or "read"
-_BEGIN = {
-    "write": ("PRAGMA query_only=OFF", "BEGIN IMMEDIATE"),
-    "read": ("PRAGMA query_only=ON", "BEGIN"),
+_MODE = "sottovoce_mode"  # execution option of an engine: one of the keys of _BEGIN
+_PRAGMAS = {  # said when a connection changes its mode
+    "write": ("query_only=OFF", "synchronous=FULL"),
+    "redoable": ("query_only=OFF", "synchronous=NORMAL"),
+    "read": ("query_only=ON",),
 }
+_BEGIN = {"write": "BEGIN IMMEDIATE", "redoable": "BEGIN IMMEDIATE", "read": "BEGIN"}
 # One statement reads one clock: SQLite keeps 'now' still within a statement. Resolution 1 ms.
 _NOW = sa.text("SELECT CAST(strftime('%s', 'now') AS INTEGER), strftime('%f', 'now')")
 
@@ -50,6 +53,11 @@ def writing(engine: sa.Engine) -> sa.Engine:
     return engine.execution_options(**{_MODE: "write"})
 
 
+def redoable(engine: sa.Engine) -> sa.Engine:
+    """As `writing`, for what can be done again after a power cut."""
+    return engine.execution_options(**{_MODE: "redoable"})
+
+
 def reading(engine: sa.Engine) -> sa.Engine:
     """The same pool; its transactions see one snapshot and cannot write."""
     return engine.execution_options(**{_MODE: "read"})
@@ -69,6 +77,7 @@ def truncate_wal(engine: sa.Engine) -> bool:
     """
     connection = engine.raw_connection()
     try:
+        connection.info.pop(_MODE, None)
         cursor = connection.cursor()
         cursor.execute("PRAGMA query_only=OFF")
         busy, left, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -93,5 +102,10 @@ def _prepare(connection: Any, _record: object) -> None:
 
 
 def _begin(connection: sa.Connection) -> None:
-    for statement in _BEGIN[connection.get_execution_options().get(_MODE, "write")]:
-        connection.exec_driver_sql(statement)
+    mode = connection.get_execution_options().get(_MODE, "write")
+    if connection.info.get(_MODE) != mode:
+        connection.info.pop(_MODE, None)  # unknown, should one of the statements fail
+        for pragma in _PRAGMAS[mode]:
+            connection.exec_driver_sql(f"PRAGMA {pragma}")
+        connection.info[_MODE] = mode
+    connection.exec_driver_sql(_BEGIN[mode])

@@ -30,7 +30,7 @@ def translated(folder: Path) -> Iterator[None]:
     try:
         yield
     except sa.exc.TimeoutError:
-        raise _locked() from None
+        raise locked() from None
     except sa.exc.StatementError as error:
         raise _of_statement(error, folder) from None
     except sa.exc.SQLAlchemyError as error:
@@ -64,7 +64,7 @@ def of_os(error: OSError) -> StorageError:
     )
 
 
-def _locked() -> StorageError:
+def locked() -> StorageError:
     return StorageError(
         "Another process is writing to the database and did not finish in time; nothing was written.",
         reason="storage_locked",
@@ -84,7 +84,7 @@ def _of_driver(error: sqlite3.Error, folder: Path) -> SottovoceError:
     extended = getattr(error, "sqlite_errorcode", 0)
     primary = extended & 0xFF
     if primary in _LOCKED:
-        return _locked()
+        return locked()
     if primary in _DAMAGED:
         return damaged()
     if primary == sqlite3.SQLITE_FULL or extended == _IOERR_SHMSIZE:

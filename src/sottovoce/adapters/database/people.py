@@ -34,6 +34,9 @@ class SqlSubjects:
         erasing = subjects.update().where(subjects.c.id == subject_id).values(state=SubjectState.ERASING)
         self._connection.execute(erasing)
 
+    def ids(self) -> tuple[str, ...]:
+        return tuple(self._connection.scalars(sa.select(subjects.c.id).order_by(subjects.c.id)))
+
 
 class SqlConsents:
     def __init__(self, connection: sa.Connection) -> None:

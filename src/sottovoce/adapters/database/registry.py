@@ -112,6 +112,18 @@ REGISTRY: tuple[Entry, ...] = (
         kept="the log has to verify; with the subject's audit key destroyed, nothing links the entries to them",
     ),
     Entry(
+        table=schema.tree_nodes, nobody="hashes over the audit log",
+        what="nodes of the tree over the audit log",
+    ),
+    Entry(
+        table=schema.checkpoints, nobody="says how many entries there are, and their hash",
+        what="signed checkpoints of the audit log",
+    ),
+    Entry(
+        table=schema.witness_marks, nobody="a witness is a file, a log or a program, never a person's row",
+        what="how far each witness of the audit log has kept up",
+    ),
+    Entry(
         table=schema.jobs, session="ref", nobody="a job names a recording or a request, never a person",
         what="work that has still to be done",
     ),

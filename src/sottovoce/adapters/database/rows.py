@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sottovoce.errors import Conflict
 
 Value = TypeVar("Value")
+DEFAULT_TENANT = "default"  # of machinery (jobs, the tree): what it refers to says whose it is
 
 _QUERIES: dict[tuple[Any, ...], sa.Select[Any]] = {}
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {"": operator.eq, "<=": operator.le, ">": operator.gt}
@@ -62,6 +63,18 @@ def insert(connection: sa.Connection, table: sa.Table, row: dict[str, Any], *, t
     except sa.exc.IntegrityError as error:
         raise _conflict(table, error, taken) from None
     return key[0] if key else None
+
+
+def insert_all(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]], *, taken: str
+) -> None:
+    """Insert rows of one shape with one statement; errors as of `insert`."""
+    if not rows:
+        return
+    try:
+        connection.execute(_insert(table), rows)
+    except sa.exc.IntegrityError as error:
+        raise _conflict(table, error, taken) from None
 
 
 def chunks(ids: Sequence[str], size: int = 500) -> list[list[str]]:

@@ -23,7 +23,7 @@ from sottovoce.model.consent import ConsentAction
 from sottovoce.model.recording import RecordingState
 from sottovoce.model.subject import SubjectState
 
-REVISIONS = ("0001",)  # every version this release can read, oldest first; the last is written
+REVISIONS = ("0001", "0002")  # every version this release can read, oldest first; the last is written
 HEAD = REVISIONS[-1]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -90,6 +90,11 @@ def _text(name: str, **options: Any) -> sa.Column[str]:
 
 def _id(name: str = "id") -> sa.Column[str]:
     return sa.Column(name, sa.Text, primary_key=True)
+
+
+def _count(name: str) -> sa.Column[int]:
+    """A key that is a number we give."""
+    return sa.Column(name, sa.BigInteger, primary_key=True, autoincrement=False)
 
 
 def _tenant() -> sa.Column[str]:
@@ -298,6 +303,34 @@ events = sa.Table(
     _bytes("link", nullable=True),
     sa.Index(None, "pseudonym", "position"),
     sqlite_autoincrement=True,
+)
+
+# Beside the events: nodes of their tree (only ever added), what was signed, and how far each witness has come.
+tree_nodes = sa.Table(
+    "tree_nodes",
+    metadata,
+    _count("level"),
+    _count("number"),
+    _tenant(),
+    _bytes("hash"),
+)
+
+checkpoints = sa.Table(
+    "checkpoints",
+    metadata,
+    _count("size"),
+    _tenant(),
+    _time("at"),
+    _text("text"),
+)
+
+witness_marks = sa.Table(
+    "witness_marks",
+    metadata,
+    _id("witness"),
+    _tenant(),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    _time("at"),
 )
 
 jobs = sa.Table(

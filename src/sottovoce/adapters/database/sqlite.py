@@ -5,6 +5,7 @@ Do not carry an open database across os.fork(): open it in the child.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 
 from sottovoce.adapters.database import engine as sqlite
 from sottovoce.adapters.database import migrate
-from sottovoce.adapters.database.faults import of_os, translated
+from sottovoce.adapters.database.faults import locked, of_os, translated
 from sottovoce.adapters.database.reserve import RESERVE_BYTES, SLICE_BYTES, Reserve
 from sottovoce.adapters.database.unit_of_work import SqlUnitOfWork
 from sottovoce.errors import StorageError
@@ -49,15 +50,18 @@ class SqliteDatabase:
         self._reserve = Reserve(path.with_name(path.name + ".reserve"), reserve_bytes)
         self._engine = self._opened()
         self._writing = sqlite.writing(self._engine)
+        self._redoable = sqlite.redoable(self._engine)
         self._reading = sqlite.reading(self._engine)
+        self._writer = threading.Lock()
 
     @property
     def path(self) -> Path:
         return self._path
 
     @contextmanager
-    def begin(self) -> Iterator[SqlUnitOfWork]:
-        with translated(self._path.parent), self._writing.begin() as connection:
+    def begin(self, *, durable: bool = True) -> Iterator[SqlUnitOfWork]:
+        engine = self._writing if durable else self._redoable
+        with self._turn(), translated(self._path.parent), engine.begin() as connection:
             yield SqlUnitOfWork(connection, now=self._now)
 
     @contextmanager
@@ -84,6 +88,17 @@ class SqliteDatabase:
 
     def __repr__(self) -> str:
         return "SqliteDatabase(...)"  # the path may name a person
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One writer at a time within this process: who waits here is woken at once, while SQLite's own waiting
+        sleeps up to 100 ms between two tries."""
+        if not self._writer.acquire(timeout=self._busy_timeout_s):
+            raise locked()
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     def _now(self, connection: sa.Connection) -> datetime:
         return sqlite.database_now(connection) + self._offset()

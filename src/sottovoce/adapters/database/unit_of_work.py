@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from sottovoce.adapters.database import registry
-from sottovoce.adapters.database.oversight import SqlEvents, SqlJobs, SqlRequests
+from sottovoce.adapters.database.events import SqlEvents
+from sottovoce.adapters.database.log import SqlLog
+from sottovoce.adapters.database.oversight import SqlJobs, SqlRequests
 from sottovoce.adapters.database.people import SqlConsents, SqlSubjects
 from sottovoce.adapters.database.sessions import SqlReceipts, SqlRecordings, SqlRecords
 
@@ -28,6 +30,7 @@ class SqlUnitOfWork:
         self.receipts = SqlReceipts(connection)
         self.requests = SqlRequests(connection)
         self.events = SqlEvents(connection)
+        self.log = SqlLog(connection)
         self.jobs = SqlJobs(connection)
 
     def now(self) -> datetime:

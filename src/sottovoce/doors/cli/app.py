@@ -25,6 +25,7 @@ from sottovoce.errors import IntegrityError, SottovoceError, UsageError
 
 if TYPE_CHECKING:
     from sottovoce.app import Platform
+    from sottovoce.model.outcome import VerifiedProof
     from sottovoce.sealing.receipt import Receipt
 
 _GROUPS = {"consent", "keys", "audit"}
@@ -162,6 +163,7 @@ def _process(run_worker: WorkerLoop | None) -> World:
         console=Console(sys.stdout, sys.stderr, os.environ),
         open_platform=_open_platform,
         verify_receipt=_verify_receipt,
+        verify_proof=_verify_proof,
         run_worker=run_worker or _no_worker,
     )
 
@@ -170,6 +172,13 @@ def _open_platform(home: Path | None, /, **settings: str) -> Platform:
     from sottovoce import app as house
 
     return house.open(home=home, **settings)
+
+
+def _verify_proof(text: str, /, *, key: str | None, home: Path | None) -> VerifiedProof:
+    from sottovoce import app as house
+    from sottovoce.settings import default_home
+
+    return house.verify_proof(text, key=key, home=home or default_home())
 
 
 def _verify_receipt(text: str, /, *, key: str | None, home: Path | None) -> Receipt:

@@ -1,45 +1,57 @@
-"""audit verify, audit show: the log of what was done, pseudonymous, each entry chained to the one before."""
+"""audit verify, show, checkpoint, prove, report: the log of what was done, and how anybody checks it."""
 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from sottovoce.doors.cli import payloads, render
-from sottovoce.doors.cli.console import printable
-from sottovoce.doors.cli.errors import INTEGRITY, OK
+from sottovoce.doors.cli.console import Style, printable
+from sottovoce.doors.cli.errors import INTEGRITY, OK, SOME_FAILED
+from sottovoce.doors.cli.files import read_log, write_new
 from sottovoce.doors.cli.world import CALLER, COMMON, Common, Outside
-from sottovoce.model.outcome import AuditLine, AuditReport
+from sottovoce.model.outcome import AuditLine, AuditReport, AuditSummary, WitnessState
 
 app = App(name="audit", help="Check and read the audit log.")
 
+_OUTSIDE = "A checkpoint kept elsewhere: a checkpoint, a witness's file, or a receipt."
+From = Annotated[datetime | None, Parameter(name="--from", help="Entries from this time on (UTC).")]
+To = Annotated[datetime | None, Parameter(name="--to", help="Entries before this time (UTC).")]
+Since = Annotated[Path | None, Parameter(help=_OUTSIDE)]
+Out = Annotated[Path | None, Parameter(help="Write it to this new file.")]
+
 
 @app.command
-def verify(*, common: Common = COMMON, world: Outside) -> int:
-    """Check every entry and every link of the log.
+def verify(*, since: Since = None, common: Common = COMMON, world: Outside) -> int:
+    """Check every entry, link and checkpoint of the log.
+
+    With --since the log is compared with checkpoints that were kept outside this
+    home. Only that finds a log that was cut short, written anew as a whole, or
+    put back to an older state.
 
     For example:
       sottovoce audit verify
+      sottovoce audit verify --since /mnt/elsewhere/checkpoints.txt
+      sottovoce audit verify --since rct_aaaaaaaaaaaaaaaaaaaaaaaa.json
     """
+    outside = None if since is None else read_log(since)
     with world.open(common) as platform, world.console.progress("checking the log"):
-        report = platform.verify_audit()
+        report = platform.verify_audit(since=outside)
     world.answer(common, payloads.audit_report(report), _report(report))
-    if report.intact:
-        return OK
-    world.console.error(
-        what=f"The audit log is not what was written: {report.problem}",
-        code="integrity",
-        hint="Keep a copy of this home as it is, and compare with a head that you noted elsewhere.",
-    )
-    return INTEGRITY
+    return OK if report.intact else _broken(report, world)
 
 
 @app.command
 def show(
     *,
     subject: Annotated[str | None, Parameter(help="Only entries about this person.")] = None,
+    kind: Annotated[str | None, Parameter(help="Only this kind (record.read) or family (record).")] = None,
+    after: From = None,
+    before: To = None,
     limit: Annotated[int, Parameter(help="The latest so many entries.")] = 50,
     common: Common = COMMON,
     world: Outside,
@@ -51,21 +63,141 @@ def show(
 
     For example:
       sottovoce audit show --subject anna
+      sottovoce audit show --kind record.read --from 2026-01-01 --to 2026-02-01
     """
     with world.open(common) as platform:
-        lines = platform.show_audit(subject=subject, limit=limit, caller=CALLER)
+        lines = platform.show_audit(
+            subject=subject, kind=kind, since=_utc(after), until=_utc(before), limit=limit, caller=CALLER
+        )
     world.answer(common, payloads.audit_lines(lines), _lines(lines))
     return OK
 
 
+@app.command
+def checkpoint(*, out: Out = None, common: Common = COMMON, world: Outside) -> int:
+    """Sign the log as it is now: a few lines to keep elsewhere.
+
+    Whoever keeps a checkpoint outside this home is a witness: nothing that it
+    covers can change unseen.
+
+    For example:
+      sottovoce audit checkpoint --out 2026-03-01.checkpoint
+    """
+    with world.open(common) as platform:
+        text = platform.checkpoint_audit()
+    _hand_out(text, out)
+    origin, size = text.split("\n")[:2]
+    where = None if out is None else str(out)
+    payload = {"origin": origin, "entries": int(size), "checkpoint": text, "file": where}
+    world.answer(common, payload, text.rstrip("\n") if out is None else f"{size} entries, signed: {out}")
+    return OK
+
+
+@app.command
+def prove(
+    event: Annotated[str, Parameter(help="The id of an entry (audit show --json gives it).")],
+    /,
+    *,
+    out: Out = None,
+    common: Common = COMMON,
+    world: Outside,
+) -> int:
+    """Prove that an entry is in the log, to anybody, offline.
+
+    The proof holds this one entry, pseudonymous and with its details sealed, and
+    the path from it to a signed checkpoint. `sottovoce verify` checks it.
+
+    For example:
+      sottovoce audit prove evt_aaaaaaaaaaaaaaaaaaaaaaaa --out entry.tlog-proof
+    """
+    with world.open(common) as platform:
+        proof = platform.prove_audit(event, caller=CALLER)
+    _hand_out(proof.text, out)
+    payload = payloads.audit_proof(proof) | {"file": None if out is None else str(out)}
+    said = f"entry {proof.sequence} of {proof.size}: {out}"
+    world.answer(common, payload, proof.text.rstrip("\n") if out is None else said)
+    return OK
+
+
+@app.command
+def report(
+    *, after: From = None, before: To = None, since: Since = None, common: Common = COMMON, world: Outside
+) -> int:
+    """Sum up the log: entries by month, verification, witnesses, alarms.
+
+    Exit code 5 where the log is not what was written, 1 where a witness lags.
+
+    For example:
+      sottovoce audit report
+      sottovoce audit report --from 2026-01-01 --since witness.txt --json
+    """
+    outside = None if since is None else read_log(since)
+    with world.open(common) as platform, world.console.progress("checking the log"):
+        found = platform.report_audit(since=_utc(after), until=_utc(before), checkpoint=outside)
+    world.answer(common, payloads.audit_summary(found), _summary(found, world.console.style))
+    if not found.verification.intact:
+        return _broken(found.verification, world)
+    return SOME_FAILED if found.alarms else OK
+
+
+def _broken(report: AuditReport, world: Outside) -> int:
+    world.console.error(
+        what=f"The audit log is not what was written: {report.problem}",
+        code="integrity",
+        hint="Keep a copy of this home as it is, and compare with checkpoints that were kept elsewhere.",
+    )
+    return INTEGRITY
+
+
+def _hand_out(text: str, out: Path | None) -> None:
+    if out is not None:
+        write_new(out, text)
+
+
+def _utc(at: datetime | None) -> datetime | None:
+    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
+
+
 def _report(report: AuditReport) -> str:
     rows = [
-        ("log", "intact" if report.intact else f"broken at entry {report.first_bad}"),
-        ("entries", f"{report.events}, and {report.unsequenced} without a number yet"),
+        ("log", _state(report)),
+        ("entries", f"{report.events}, and {_waiting(report)}"),
+        ("checkpoints", _compared(report)),
+        ("witnessed", _witnessed(report)),
         ("head", report.head or "-"),
+        ("root", report.root or "-"),
         ("evidence", report.evidence),
     ]
     return render.table(rows, indent=0)
+
+
+def _state(report: AuditReport) -> str:
+    if report.intact:
+        return "intact"
+    if report.first_bad is not None:
+        return f"broken at entry {report.first_bad}"
+    if report.between is not None:
+        return f"broken after entry {report.between[0]} and up to entry {report.between[1]}"
+    return "broken"
+
+
+def _waiting(report: AuditReport) -> str:
+    since = f" (since {render.moment(report.waiting_since)})" if report.waiting_since else ""
+    return f"{report.unsequenced} without a number yet{since}"
+
+
+def _compared(report: AuditReport) -> str:
+    outside = (
+        "none from outside" if report.compared is None else f"one from outside over {report.compared} entries"
+    )
+    return f"{report.checkpoints} of this home, {outside}"
+
+
+def _witnessed(report: AuditReport) -> str:
+    if report.unwitnessed_from is None:
+        return "every entry" if report.events else "-"
+    since = render.moment(report.unwitnessed_since)
+    return f"not from entry {report.unwitnessed_from} on ({since}), as far as this home knows"
 
 
 def _lines(lines: tuple[AuditLine, ...]) -> str:
@@ -84,3 +216,25 @@ def _lines(lines: tuple[AuditLine, ...]) -> str:
         for line in lines
     ]
     return render.table([("no", "when", "what", "who", "purpose", "outcome", "details"), *rows], indent=0)
+
+
+def _summary(found: AuditSummary, style: Style) -> str:
+    parts = [_report(found.verification), "", f"{found.entries} entries, {found.quiet_days} days without any"]
+    parts += [
+        render.table([(month, kind, str(count)) for kind, count in sorted(kinds.items())])
+        for month, kinds in found.counts.items()
+    ]
+    parts += ["", "witnesses"]
+    parts += [render.table([_witness(state) for state in found.witnesses]) or "  none is set up"]
+    parts += ["", *(style.bad("alarm") + f"  {printable(alarm)}" for alarm in found.alarms)]
+    return "\n".join(parts).rstrip("\n")
+
+
+def _witness(state: WitnessState) -> tuple[str, ...]:
+    waits = f"waits since {render.moment(state.waiting_since)}" if state.waiting_since else "up to date"
+    return (
+        state.witness,
+        f"{state.size} entries",
+        render.moment(state.at),
+        "LAGS, " + waits if state.lags else waits,
+    )

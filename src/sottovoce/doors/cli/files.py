@@ -9,9 +9,10 @@ from pathlib import Path
 from sottovoce.errors import InputUnreadable, UsageError
 
 MAXIMUM_BYTES = 1 << 20
+MAXIMUM_LOG_BYTES = 1 << 28
 
 
-def read_small(path: Path) -> bytes:
+def read_small(path: Path, *, maximum_bytes: int = MAXIMUM_BYTES) -> bytes:
     """The bytes of a regular file of at most 1 MiB; InputUnreadable else (never waits on a pipe)."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -23,10 +24,11 @@ def read_small(path: Path) -> bytes:
         os.close(fd)
         raise InputUnreadable("This is not a regular file.", hint="Name a file, not a folder or a device.")
     with os.fdopen(fd, "rb") as file:
-        data = file.read(MAXIMUM_BYTES + 1)
-    if len(data) > MAXIMUM_BYTES:
+        data = file.read(maximum_bytes + 1)
+    if len(data) > maximum_bytes:
         raise InputUnreadable(
-            "The file is larger than 1 MiB.", hint="Receipts, identities and notices are small."
+            f"The file is larger than {maximum_bytes >> 20} MiB.",
+            hint="Receipts, identities and notices are small.",
         )
     return data
 
@@ -34,6 +36,11 @@ def read_small(path: Path) -> bytes:
 def read_text(path: Path) -> str:
     """Like read_small, as text; bytes that are no UTF-8 are kept as they are for the verifier to refuse."""
     return read_small(path).decode("utf-8", errors="surrogateescape")
+
+
+def read_log(path: Path) -> str:
+    """What a witness kept: a file that grows, of at most 256 MiB; else like read_text."""
+    return read_small(path, maximum_bytes=MAXIMUM_LOG_BYTES).decode("utf-8", errors="surrogateescape")
 
 
 def write_new(path: Path, text: str) -> None:

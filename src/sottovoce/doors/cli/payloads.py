@@ -14,7 +14,9 @@ from sottovoce.model.features import FeatureVector, Insight, Quality
 from sottovoce.model.outcome import (
     Analysis,
     AuditLine,
+    AuditProof,
     AuditReport,
+    AuditSummary,
     Check,
     ConsentOutcome,
     ErasureOutcome,
@@ -24,6 +26,7 @@ from sottovoce.model.outcome import (
     SessionView,
     Submission,
     SweepReport,
+    VerifiedProof,
     WorkOutcome,
 )
 
@@ -195,6 +198,7 @@ def sweep(report: SweepReport) -> Json:
         "erasures_resumed": report.erasures_resumed,
         "orphan_bodies": report.orphan_bodies,
         "orphan_keys": report.orphan_keys,
+        "details_expired": report.details_expired,
         "overdue": report.overdue,
         "dry_run": report.dry_run,
         "errors": list(report.errors),
@@ -230,14 +234,65 @@ def audit_report(report: AuditReport) -> Json:
         "unsequenced": report.unsequenced,
         "first_bad": report.first_bad,
         "problem": report.problem,
+        "between": None if report.between is None else list(report.between),
         "head": report.head,
+        "root": report.root,
+        "checkpoints": report.checkpoints,
+        "compared": report.compared,
+        "waiting_since": when(report.waiting_since),
+        "unwitnessed_from": report.unwitnessed_from,
+        "unwitnessed_since": when(report.unwitnessed_since),
         "evidence": report.evidence,
+    }
+
+
+def audit_summary(found: AuditSummary) -> Json:
+    age = found.witnessed_age
+    return {
+        "verification": audit_report(found.verification),
+        "entries": found.entries,
+        "counts": found.counts,
+        "from": when(found.since),
+        "to": when(found.until),
+        "quiet_days": found.quiet_days,
+        "witnesses": [
+            {
+                "witness": state.witness,
+                "entries": state.size,
+                "at": when(state.at),
+                "waiting_since": when(state.waiting_since),
+                "lags": state.lags,
+            }
+            for state in found.witnesses
+        ],
+        "witnessed_at": when(found.witnessed_at),
+        "witnessed_age_s": None if age is None else age.total_seconds(),
+        "alarms": list(found.alarms),
+    }
+
+
+def audit_proof(proof: AuditProof) -> Json:
+    return {"id": proof.event_id, "sequence": proof.sequence, "entries": proof.size, "proof": proof.text}
+
+
+def verified_proof(file: str, value: VerifiedProof, *, pinned: str | Path) -> Json:
+    return {
+        "file": file,
+        "verified": True,
+        "kind": "checkpoint" if value.sequence is None else "audit entry",
+        "log": value.origin,
+        "entries": value.size,
+        "root": value.root,
+        "sequence": value.sequence,
+        "entry": value.entry,
+        "against": str(pinned),
     }
 
 
 def audit_lines(lines: Iterable[AuditLine]) -> list[Json]:
     return [
         {
+            "id": line.event_id,
             "sequence": line.sequence,
             "at": when(line.at),
             "kind": line.kind,

@@ -22,6 +22,7 @@ from sottovoce.model.outcome import (
     SessionContent,
     SessionView,
     Submission,
+    VerifiedProof,
     WorkOutcome,
 )
 from sottovoce.model.purpose import PURPOSES
@@ -230,8 +231,24 @@ def consents(states: Iterable[PurposeConsent]) -> str:
 
 def receipt(value: Receipt, page: Page) -> str:
     rows = [("kind", value.kind), ("signed by", value.key_id)]
-    rows += [(printable(key), _brief(item)) for key, item in value.body.items()]
+    rows += [(printable(key), _brief(item)) for key, item in value.body.items() if key != "checkpoint"]
+    rows += [("checkpoint", _checkpoint(value.body["checkpoint"]))] if "checkpoint" in value.body else []
     return f"{page.style.good('verified')}: the signature fits a key that was pinned before\n" + table(rows)
+
+
+def proof(value: VerifiedProof, page: Page) -> str:
+    """A checkpoint, or the proof of one entry, that was checked."""
+    rows = [("log", value.origin), ("covers", f"{value.size} entries"), ("root", value.root)]
+    if value.sequence is not None:
+        rows += [("entry", f"number {value.sequence}")]
+        rows += [(printable(key), _brief(item)) for key, item in (value.entry or {}).items()]
+    return f"{page.style.good('verified')}: the signature fits a key that was pinned before\n" + table(rows)
+
+
+def _checkpoint(text: object) -> str:
+    """Which log the receipt is a witness of, and up to where."""
+    lines = text.split("\n") if isinstance(text, str) else []
+    return printable(f"{lines[1]} entries of {lines[0]}") if len(lines) > 2 else "-"
 
 
 def _brief(value: object) -> str:

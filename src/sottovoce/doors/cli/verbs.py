@@ -42,6 +42,13 @@ SECTIONS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
         ),
     ),
     (
+        "Features alone",
+        (
+            Verb("features", "features:features", "FILE... [-o OUT]",
+                 "Compute 88 features of your own files; nothing is stored."),
+        ),
+    ),
+    (
         "The person's say",
         (
             Verb("consent", "consent:app", "grant|refuse|withdraw|show",
@@ -54,7 +61,10 @@ SECTIONS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
         "Trust",
         (
             Verb("verify", "receipts:verify", "FILE [--key K]", "Check a receipt offline, against a pinned key."),
-            Verb("audit", "audit:app", "verify|show", "Check and read the audit log."),
+            Verb("residue", "residue_run:residue", "",
+                 "Put marked recordings through this home and search for what is left."),
+            Verb("fsck", "fsck:fsck", "[--repair]", "Check the invariants I1 to I10 on this home."),
+            Verb("audit", "audit:app", "verify|show|prove|...", "Check and read the audit log."),
             Verb("keys", "keys:app", "status|rotate|identity", "Look after the keys of this home."),
             Verb("version", "doctor:version", "", "Print the version."),
         ),

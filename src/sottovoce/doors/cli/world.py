@@ -20,7 +20,7 @@ from sottovoce.model.subject import Caller
 
 if TYPE_CHECKING:
     from sottovoce.app import Platform
-    from sottovoce.model.outcome import WorkOutcome
+    from sottovoce.model.outcome import VerifiedProof, WorkOutcome
     from sottovoce.sealing.receipt import Receipt
 
 CALLER = Caller(actor="operator", channel="operator-cli")
@@ -66,6 +66,10 @@ class VerifyReceipt(Protocol):
     def __call__(self, text: str, /, *, key: str | None, home: Path | None) -> Receipt: ...
 
 
+class VerifyProof(Protocol):
+    def __call__(self, text: str, /, *, key: str | None, home: Path | None) -> VerifiedProof: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """The outside of a command."""
@@ -73,6 +77,7 @@ class World:
     console: Console
     open_platform: OpenPlatform
     verify_receipt: VerifyReceipt
+    verify_proof: VerifyProof
     run_worker: WorkerLoop
 
     def open(self, common: Common) -> Platform:

@@ -1,6 +1,6 @@
 """Spectral balance of the 20 ms stream: ratios, slopes, flux (specification 6).
 
-Sources: Hammarberg et al. 1980; Eyben et al. 2016 (GeMAPS).
+Sources: Hammarberg et al. 1980; Eyben et al. 2016 (GeMAPS). In `corrected` a flat spectrum has the slope 0 (Q3).
 """
 
 from __future__ import annotations
@@ -32,27 +32,30 @@ def hammarberg_index(power: F32, stream: Stream) -> F32:
     return _ratio_db(low.astype(np.float64), high.astype(np.float64))
 
 
-def spectral_slopes(power: F32, stream: Stream) -> F32:
+def spectral_slopes(power: F32, stream: Stream, *, corrected: bool = False) -> F32:
     """(frames, 2) dB/Hz: regression slopes of the log spectrum over 0-500 and 500-1500 Hz."""
     levels_db = 10 * np.log10(np.maximum(power.astype(np.float64), POWER_FLOOR))
-    return as_float32(levels_db @ slope_weights(stream))
+    return as_float32(levels_db @ slope_weights(stream, corrected=corrected))
 
 
-def spectral_flux(magnitude: F32, stream: Stream) -> F32:
-    """(frames,) root mean square change of the magnitudes below 5 kHz since the frame before; 0 at first."""
-    below = magnitude[:, stream.frequencies_hz() < 5000].astype(np.float64)
-    flux = np.zeros(len(below))
-    flux[1:] = np.sqrt(np.mean(np.diff(below, axis=0) ** 2, axis=1))
-    return as_float32(flux)
+def spectral_flux(magnitude: F32, stream: Stream, before: F32 | None = None) -> F32:
+    """(frames,) root mean square change of the magnitudes below 5 kHz since the frame before; 0 at first.
+
+    before: (1, bins) of the frame before these, where there is one.
+    """
+    count = int(np.searchsorted(stream.frequencies_hz(), 5000.0))
+    start = magnitude[:1] if before is None else before
+    below = np.concatenate((start, magnitude))[:, :count].astype(np.float64)
+    return as_float32(np.sqrt(np.mean(np.diff(below, axis=0) ** 2, axis=1)))
 
 
 @lru_cache(maxsize=8)
-def slope_weights(stream: Stream) -> F64:
+def slope_weights(stream: Stream, *, corrected: bool = False) -> F64:
     """(bins, 2): the regression is linear in the levels, so each slope is one weighted sum of them."""
-    return frozen(np.column_stack([_slope_weights(stream, *band) for band in SLOPE_BANDS_HZ]))
+    return frozen(np.column_stack([_slope_weights(stream, *band, corrected) for band in SLOPE_BANDS_HZ]))
 
 
-def _slope_weights(stream: Stream, low_hz: float, high_hz: float) -> F64:
+def _slope_weights(stream: Stream, low_hz: float, high_hz: float, corrected: bool) -> F64:
     f = stream.frequencies_hz()
     above = int(np.searchsorted(f, low_hz, side="right"))
     reach = int(np.searchsorted(f, high_hz, side="left"))
@@ -61,7 +64,7 @@ def _slope_weights(stream: Stream, low_hz: float, high_hz: float) -> F64:
     edge[left : right + 1] = 1.0
     edge[left] = (f[above] - low_hz) / (f[above] - f[above - 1]) or 1.0
     edge[right] = (high_hz - f[reach - 1]) / (f[reach] - f[reach - 1]) or 1.0
-    count = right - left  # Q3: one less than the points used
+    count = right - left + corrected  # Q3: without the correction one less than the points used
     sum_f, sum_ff = np.sum(edge * f), np.sum((edge * f) ** 2)
     weights: F64 = edge * (count * f - sum_f) / (count * sum_ff - sum_f**2)
     return weights

@@ -1,7 +1,11 @@
 """Formants: spectral resampling to 11 kHz, linear prediction, roots (specification 9).
 
 Source: Makhoul 1975. In `compat` these are not the resonances of the voice (Q8 to Q11): 9.5 of the
-specification gives the evidence. No insight is made from them.
+specification gives the evidence. No insight is made from them. In `corrected` the whole windowed frame is used, with
+all that lies below 5.5 kHz, and the polynomial is the error filter's own. Its autocorrelation at 11 kHz is then the
+cosine transform of the power spectrum (Wiener-Khinchin): nothing wraps around, as the zeros behind a frame are
+longer than the largest lag. A lag window as broad as the pitch asks for keeps the roots from settling on single
+harmonics of high voices (Tohkura, Itakura and Hashimoto 1978).
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ RATE_HZ = 11000.0
 ORDER = 11
 FORMANTS = 3
 LOWEST_HZ, HIGHEST_HZ = 50.0, 5450.0
+SMOOTHING = 0.35  # of F0; chosen on synthetic vowels of 98 to 214 Hz: from 0.33 to 0.4 none loses a formant
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,11 +34,38 @@ class Formants:
     bandwidth_hz: F32  # (frames, 3)
 
 
-def find_formants(windowed: F32, stream: Stream) -> Formants:
-    """(frames, length) Hamming-windowed 20 ms frames -> formants."""
+def find_formants(windowed: F32, _f0_hz: F32, stream: Stream) -> Formants:
+    """(frames, length) Hamming-windowed 20 ms frames -> formants of `compat`, which do without the F0."""
     resampled = windowed.astype(np.float64) @ resampling_map(stream)
     polynomials = prediction_error_filter(autocorrelation(resampled))
     return formants_of(roots(polynomials))
+
+
+def find_formants_corrected(power: F32, f0_hz: F32, stream: Stream) -> Formants:
+    """(frames, bins) power of the 20 ms frames and (frames,) F0 -> formants of the profile `corrected`."""
+    cosines = autocorrelation_map(stream)
+    r = power[:, : len(cosines)].astype(np.float64) @ cosines
+    r *= lag_window(f0_hz.astype(np.float64))
+    return formants_of(roots(-prediction_error_filter(r)))
+
+
+@lru_cache(maxsize=8)
+def autocorrelation_map(stream: Stream) -> F64:
+    """(bins below 5.5 kHz, 12): power spectrum -> autocorrelation at 11 kHz, lags 0 to 11."""
+    limit = int(RATE_HZ / 2 * stream.duration_s + 1e-9)
+    k = np.arange(limit + 1)
+    cosines = 2 * np.cos(2 * np.pi * np.outer(k / stream.duration_s / RATE_HZ, np.arange(ORDER + 1)))
+    cosines[0] /= 2  # DC has no mirror image; nor has half the rate, where a bin lies on it
+    if limit == RATE_HZ / 2 * stream.duration_s:
+        cosines[-1] /= 2
+    return frozen(cosines / stream.fft_size)
+
+
+def lag_window(f0_hz: F64) -> F64:
+    """(frames, 12) Gaussian over the lags; in the spectrum it smooths with a deviation of SMOOTHING * F0."""
+    lag_s = np.arange(ORDER + 1) / RATE_HZ
+    window: F64 = np.exp(-0.5 * (2 * np.pi * SMOOTHING * np.outer(f0_hz, lag_s)) ** 2)
+    return window
 
 
 @lru_cache(maxsize=8)
@@ -72,7 +104,8 @@ def prediction_error_filter(r: F64) -> F64:
 def roots(a: F64) -> NDArray[np.complex128]:
     """(frames, 11) -> (frames, 11) roots of z^11 - sum a_i z^(11-i), reflected into the unit circle.
 
-    Q11: the sign of each a_i is flipped against the error filter. Rows of zeros have no roots: all 0.
+    Q11: the sign of each a_i is flipped against the error filter; `corrected` passes -a. Rows of zeros have no
+    roots: all 0.
     """
     companion = np.zeros((len(a), ORDER, ORDER))
     companion[:, 0, :] = a

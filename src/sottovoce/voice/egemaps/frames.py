@@ -84,7 +84,9 @@ def gaussian(frames: F32) -> F32:
 
 def magnitudes(windowed: F32, stream: Stream) -> F32:
     """(frames, length) -> (frames, bins) absolute spectrum, float32."""
-    return as_float32(np.abs(np.fft.rfft(windowed.astype(np.float64), n=stream.fft_size, axis=1)))
+    spectrum = np.fft.rfft(windowed.astype(np.float64), n=stream.fft_size, axis=1)
+    real, imaginary = spectrum.real, spectrum.imag
+    return as_float32(np.sqrt(real * real + imaginary * imaginary))
 
 
 @lru_cache(maxsize=8)

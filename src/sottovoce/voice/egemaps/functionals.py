@@ -36,9 +36,3 @@ def ten(values: F32, slopes: Slopes) -> list[float]:
         slopes.falling_mean,
         slopes.falling_std,
     ]
-
-
-def sound_level_db(frames: F32) -> float:
-    """(frames, length) un-windowed -> 10 log10 of the mean energy, at least -120 dB; full scale square is 0 dB."""
-    energy = np.mean(frames.astype(np.float64) ** 2, axis=1)
-    return float(10 * np.log10(max(float(np.mean(energy)), 1e-12)))

@@ -2,7 +2,9 @@
 
 Sources: Boersma 1993 (HNR from the autocorrelation; the window's own is not divided out here, so norms of
 other HNR definitions don't apply); Eyben et al. 2016 (H1-H2, H1-A3, formant amplitudes; Q12: in `compat`
-"H1" and "H2" are the second and third harmonic).
+"H1" and "H2" are the second and third harmonic). In `corrected` they are the first and the second; all heights,
+the first one's too, are read from a parabola through the logarithms, which is exact for a Gaussian window; and what
+is missing is 0, never a level of -200 dB.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ from sottovoce.voice.egemaps.frames import Stream
 from sottovoce.voice.egemaps.numeric import F32, F64, Bools, Ints, as_float32, local_maxima, parabola_vertex
 
 HARMONICS = 100
+HIGHEST_HZ = 6600.0  # nothing asks for a harmonic beyond: 1.2 times the highest formant, and a bin
 NOT_FOUND_DB = -200.0
 EMPTY_DB = -201.0
 LIMIT_DB = 201.0
 NO_NOISE = 1e11
+SMALLEST = 1e-30  # of a magnitude whose logarithm is taken
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,14 +48,15 @@ def harmonics_to_noise(magnitude: F32, f0_hz: F32, stream: Stream) -> F32:
     return as_float32(np.where(lag > 0, 10 * np.log10(np.clip(ratio, 1e-9, NO_NOISE)), 0.0))
 
 
-def find_harmonics(magnitude: F32, f0_hz: F32, stream: Stream) -> Harmonics:
+def find_harmonics(magnitude: F32, f0_hz: F32, stream: Stream, *, corrected: bool = False) -> Harmonics:
     """(frames, bins) and (frames,) > 0 -> the spectral peaks nearest to the multiples of F0."""
     search = _Search(stream.frequencies_hz(), magnitude, f0_hz.astype(np.float64))
     bins, found = search.peaks()
-    frequency, interpolated = _interpolate(magnitude, bins, found, stream)
+    frequency, interpolated = _interpolate(magnitude, bins, found, stream, logarithmic=corrected)
     rows = np.arange(len(bins))[:, None]
     mag = np.where(found, magnitude[rows, bins].astype(np.float64), 0.0)
-    return _without_doubles(bins, Harmonics(frequency, mag, _relative_db(mag[:, 0], interpolated)))
+    first = interpolated[:, 0] if corrected else mag[:, 0]
+    return _without_doubles(bins, Harmonics(frequency, mag, _relative_db(first, interpolated)))
 
 
 def formant_amplitudes(harmonics: Harmonics, formant_hz: F32) -> tuple[F64, Bools]:
@@ -74,6 +79,15 @@ def level_differences(harmonics: Harmonics, third_db: F64, third_present: Bools)
     h1_h2 = first - harmonics.relative_db[:, 2]
     h1_a3 = first - np.where(third_present, third_db, LIMIT_DB)
     return _limited(h1_h2), _limited(h1_a3)
+
+
+def level_differences_corrected(harmonics: Harmonics, third_db: F64, third_present: Bools) -> tuple[F32, F32]:
+    """(frames,) levels of the first harmonic over the second and over the third formant; 0 where one is missing."""
+    first = harmonics.magnitude[:, 0] > 0
+    second = harmonics.magnitude[:, 1] > 0
+    h1_h2 = np.where(first & second, -harmonics.relative_db[:, 1], 0.0)
+    h1_a3 = np.where(first & third_present, -third_db, 0.0)
+    return as_float32(h1_h2), as_float32(h1_a3)
 
 
 def _limited(level_db: F64) -> F32:
@@ -110,11 +124,11 @@ class _Search:
         """(frames, 100) bin of each harmonic, and whether it is a peak; bin 0 beyond the spectrum."""
         shape = (len(self.rows), HARMONICS)
         bins, found = np.zeros(shape, dtype=np.intp), np.zeros(shape, dtype=np.bool_)
-        last = self._near(0.5, np.ones_like(self.rows))
+        last, lowest_hz = self._near(0.5, np.ones_like(self.rows)), float(self.f0_hz.min())
         first = self._near(0.5, last)
         for i in range(HARMONICS):
             centre = self._near(i + 1, last)
-            if not centre.any():
+            if not centre.any() or (i + 0.5) * lowest_hz > HIGHEST_HZ:
                 break
             peak = self._peak_near(i, centre, last)
             found[:, i] = (centre > 0) & (peak >= first) & (peak < self.last_bin)
@@ -140,14 +154,19 @@ class _Search:
         return np.where(right_first, right, np.where(left_ok, left, -1))
 
 
-def _interpolate(magnitude: F32, bins: Ints, found: Bools, stream: Stream) -> tuple[F64, F64]:
+def _interpolate(
+    magnitude: F32, bins: Ints, found: Bools, stream: Stream, *, logarithmic: bool = False
+) -> tuple[F64, F64]:
     """(frames, 100) frequency and height of the parabola through each found peak; 0 elsewhere."""
     frequency, height = np.zeros((2, *bins.shape))
     row, _ = np.nonzero(found)
     at = bins[found]
     f = stream.frequencies_hz()
     y = tuple(magnitude[row, at + offset].astype(np.float64) for offset in (-1, 0, 1))
-    frequency[found], height[found] = parabola_vertex((f[at - 1], f[at], f[at + 1]), (y[0], y[1], y[2]))
+    if logarithmic:
+        y = tuple(np.log(np.maximum(values, SMALLEST)) for values in y)
+    vertex, top = parabola_vertex((f[at - 1], f[at], f[at + 1]), (y[0], y[1], y[2]))
+    frequency[found], height[found] = vertex, np.exp(top) if logarithmic else top
     return frequency, height
 
 

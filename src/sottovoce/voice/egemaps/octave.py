@@ -1,20 +1,26 @@
 """The 60 ms spectrum on an octave scale: enhanced, smoothed, interpolated, weighted (specification 7.1).
 
 Source: Hermes 1988. The natural cubic spline is one tridiagonal solve for all frames at once; its factors
-depend on the stream only.
+depend on the stream only, so smoothing, spline and weights become one linear map.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sottovoce.voice.egemaps.frames import Stream
-from sottovoce.voice.egemaps.numeric import F32, F64, Bools, Ints, as_float32, frozen
+from sottovoce.voice.egemaps.numeric import F32, F64, Bools, Ints, frozen
+
+Spectrum = TypeVar("Spectrum", F32, F64)
 
 LOWEST_HZ = 25.0
+REACH = 40  # bins on each side of a point that the spline looks at
 KEPT_BESIDE_PEAK = 2  # bins on each side of a peak that enhancement leaves as they are
 
 
@@ -28,11 +34,31 @@ class OctaveAxis:
     weights: F64  # (n,) auditory weight
 
 
-def octave_spectrum(magnitude: F32, stream: Stream) -> F32:
+def octave_spectrum(magnitude: F32, stream: Stream, *, corrected: bool = False) -> F32:
     """(frames, bins) -> (frames, bins) weighted spectrum on `octave_axis(stream).points`; never negative."""
-    smooth = smoothed(enhanced(magnitude.astype(np.float64)))
-    spline = natural_spline(_knots(stream), smooth, octave_axis(stream).points)
-    return as_float32(octave_axis(stream).weights * np.maximum(spline, 0.0))
+    spectrum = enhanced(magnitude, corrected=corrected).astype(np.float64)
+    result = np.empty(magnitude.shape, dtype=np.float32)
+    for points, bins, weights in _bands(stream):
+        result[:, points] = np.maximum(spectrum[:, bins] @ weights, 0.0)
+    return result
+
+
+@lru_cache(maxsize=8)
+def _bands(stream: Stream) -> tuple[tuple[slice, slice, F64], ...]:
+    """Smoothing, spline and weights are linear: (points, bins, (bins, points)) of the map, in four bands.
+
+    Most points lie among the lowest bins. A bin REACH bins away from a point has a share of 0.268^REACH, far below
+    what float64 can tell apart.
+    """
+    axis, knots = octave_axis(stream), _knots(stream)
+    spline = natural_spline(knots, smoothed(np.eye(stream.bins)), axis.points) * axis.weights
+    edges = [stream.bins * share // 16 for share in (0, 8, 12, 14, 16)]
+    bands = []
+    for first, stop in pairwise(edges):
+        low, high = np.searchsorted(knots, axis.points[[first, stop - 1]]).tolist()
+        bins = slice(max(low - REACH, 0), min(high + REACH, stream.bins))
+        bands.append((slice(first, stop), bins, frozen(np.ascontiguousarray(spline[bins, first:stop]))))
+    return tuple(bands)
 
 
 @lru_cache(maxsize=8)
@@ -47,17 +73,18 @@ def octave_axis(stream: Stream) -> OctaveAxis:
     return OctaveAxis(frozen(points), float(step), float(per_octave), frozen(weights))
 
 
-def enhanced(spectrum: F64) -> F64:
+def enhanced(spectrum: Spectrum, *, corrected: bool = False) -> Spectrum:
     """Zero what lies between two peaks and further than two bins from both; outside them nothing changes.
 
-    Q4: with exactly one peak everything from bin 3 upward is zeroed.
+    Q4: with exactly one peak everything from bin 3 upward is zeroed; in `corrected` nothing changes then.
     """
     peaks = _peaks(spectrum)
     keep = _near(peaks) | ~_between_peaks(peaks)
-    single = peaks.sum(axis=1) == 1
-    keep[single, :3] = True
-    keep[single, 3:] = False
-    return np.where(keep, spectrum, 0.0)
+    if not corrected:
+        single = peaks.sum(axis=1) == 1
+        keep[single, :3] = True
+        keep[single, 3:] = False
+    return spectrum * keep
 
 
 def smoothed(spectrum: F64) -> F64:
@@ -79,7 +106,7 @@ def natural_spline(knots: F64, values: F64, points: F64) -> F64:
     return _evaluate(knots, columns, bends, left, points).T
 
 
-def _peaks(a: F64) -> Bools:
+def _peaks(a: NDArray[np.floating]) -> Bools:
     peaks = np.zeros(a.shape, dtype=np.bool_)
     peaks[:, 0] = a[:, 0] > a[:, 1]
     peaks[:, 1:-1] = (a[:, 1:-1] > a[:, :-2]) & (a[:, 1:-1] >= a[:, 2:])
@@ -96,9 +123,12 @@ def _near(peaks: Bools) -> Bools:
 
 
 def _between_peaks(peaks: Bools) -> Bools:
-    seen_below = np.logical_or.accumulate(peaks, axis=1)
-    seen_above = np.logical_or.accumulate(peaks[:, ::-1], axis=1)[:, ::-1]
-    return seen_below & seen_above
+    """From the first to the last peak of each row; none where there is no peak."""
+    bins = np.arange(peaks.shape[1])
+    first = peaks.argmax(axis=1)[:, None]
+    last = len(bins) - 1 - peaks[:, ::-1].argmax(axis=1)[:, None]
+    between: Bools = (bins >= first) & (bins <= last) & peaks.any(axis=1, keepdims=True)
+    return between
 
 
 @lru_cache(maxsize=8)

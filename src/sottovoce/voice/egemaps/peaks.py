@@ -1,7 +1,9 @@
 """Peaks of a contour and the slopes between them (specification 13).
 
 An extremum counts when it stands out by a tenth of the contour's range. Rising slopes lead from a minimum up to
-the next maximum, falling ones from a maximum down to the next minimum; both are positive, but for the tail (Q15).
+the next maximum, falling ones from a maximum down to the next minimum; both are positive, but for the tail in
+`compat` (Q15). In `corrected` the tail is a slope like any other: positive when falling, per second, and part of
+the deviation.
 """
 
 from __future__ import annotations
@@ -36,14 +38,19 @@ class Slopes:
     peaks: int
 
 
-def measure_slopes(contour: F32) -> Slopes:
+def measure_slopes(contour: F32, *, corrected: bool = False) -> Slopes:
     """(n,) contour with a hop of 10 ms; an empty one has slopes of 0."""
     if len(contour) == 0:
         return Slopes(0.0, 0.0, 0.0, 0.0, 0)
     x = contour.astype(np.float64).tolist()
     extrema = find_extrema(x)
     rising, falling = _walk(x[0], extrema)
-    rising_tail, falling_tail = _tail(x, extrema)
+    if corrected:
+        rising_tail, falling_tail = _tail_like_the_others(x, extrema)
+        rising, falling = rising + rising_tail, falling + falling_tail
+        rising_tail, falling_tail = [], []
+    else:
+        rising_tail, falling_tail = _tail(x, extrema)
     return Slopes(
         *_mean_and_std(rising, rising_tail),
         *_mean_and_std(falling, falling_tail),
@@ -144,6 +151,15 @@ def _tail(x: list[float], extrema: list[Extremum]) -> tuple[list[float], list[fl
     last = extrema[-1]  # never the last value of x
     slope = (x[-1] - last.value) / _seconds(last, len(x) - 1)
     return ([], [slope]) if last.is_max else ([slope], [])  # Q15: negative after a maximum
+
+
+def _tail_like_the_others(x: list[float], extrema: list[Extremum]) -> tuple[list[float], list[float]]:
+    """The same stretch in `corrected`: what goes down is falling, and positive."""
+    last = extrema[-1] if extrema else Extremum(0, x[0], False)
+    if last.position == len(x) - 1:
+        return [], []
+    slope = (x[-1] - last.value) / _seconds(last, len(x) - 1)
+    return [slope] if slope > 0 else [], [-slope] if slope < 0 else []
 
 
 def _seconds(start: Extremum, end: int) -> float:

@@ -11,14 +11,19 @@ Q17: a period is float32; the difference of a period measured twice is then exac
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from sottovoce.voice.egemaps.frames import Stream
-from sottovoce.voice.egemaps.numeric import F32, F64, as_float32, round_half_away
+from sottovoce.voice.egemaps.numeric import F32, F64, as_float32, frozen, round_half_away
 
 CORRELATION_GATE = 0.5
+_LONGEST_EXTRA = 1024  # lags of one period, 0.2 of it
+_LAGS = np.arange(4096, dtype=np.float64)  # 192 kHz at 55 Hz: 3840
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,30 +36,84 @@ class Perturbation:
 
 def measure(steps: F64, signal: F32, f0_hz: F32, stream: Stream) -> Perturbation:
     """(n,) samples as 16-bit steps and as float32, (frames,) F0 -> jitter and shimmer of each 60 ms frame."""
-    walk = _Walk(steps, signal, stream)
-    pairs = [walk.frame(t, float(f0)) for t, f0 in enumerate(f0_hz)]
-    values = np.array(pairs, dtype=np.float64).reshape(-1, 2)
-    return Perturbation(as_float32(values[:, 0]), as_float32(values[:, 1]))
+    values = Walk(stream).measure(steps, signal, f0_hz)
+    return Perturbation(values[:, 0], values[:, 1])
 
 
 def correlations(steps: F64, at: int, lags: range) -> F64:
     """Pearson correlation of steps[at : at+p] and steps[at+p : at+2p] for each lag p; NaN without energy."""
-    y = steps[at : at + 2 * lags[-1]]
-    sums, squares = (np.concatenate(([0.0], np.cumsum(values))) for values in (y, y * y))
-    p = np.arange(lags.start, lags.stop)
-    cross = np.array([np.dot(y[:lag], y[lag : 2 * lag]) for lag in lags])
-    sum_a, sum_b = sums[p], sums[2 * p] - sums[p]
-    energy_a, energy_b = p * squares[p] - sum_a**2, p * (squares[2 * p] - squares[p]) - sum_b**2
-    energy = np.sqrt(energy_a) * np.sqrt(energy_b)
-    result: F64 = np.divide(p * cross - sum_a * sum_b, energy, out=np.full(len(p), np.nan), where=energy > 0)
-    return result
+    return _correlations(_waveform(steps), at, lags)
 
 
-def best_lag(correlation: F64) -> int | None:
+def best_lag(correlation: list[float]) -> int | None:
     """Index of the largest strict local maximum, the first on ties; the last two are never candidates."""
-    inner = correlation[1:-2]
-    peaks = np.flatnonzero((inner > correlation[:-3]) & (inner > correlation[2:-1]))
-    return None if len(peaks) == 0 else int(peaks[np.argmax(inner[peaks])]) + 1
+    best, height = None, -math.inf
+    for i in range(1, len(correlation) - 2):
+        here = correlation[i]
+        if correlation[i - 1] < here > correlation[i + 1] and here > height:
+            best, height = i, here
+    return best
+
+
+def _correlations(y: _Waveform, at: int, lags: range) -> F64:
+    first, stop = lags.start, lags.stop
+    p, totals = _LAGS[first:stop], y.totals
+    middle = totals[:, at + first : at + stop]
+    a = middle - totals[:, at : at + 1]
+    b = totals[:, at + 2 * first : at + 2 * stop - 1 : 2] - middle
+    product = (p * a[1] - a[0] * a[0]) * (p * b[1] - b[0] * b[0])
+    numerator = p * _cross(y.steps, y.windows, at, first, stop) - a[0] * b[0]
+    if product.min() > 0:
+        result: F64 = numerator / np.sqrt(product)
+        return result
+    energy = np.sqrt(np.maximum(product, 0))
+    undefined = np.full(len(p), np.nan)
+    np.divide(numerator, energy, out=undefined, where=energy > 0)
+    return undefined
+
+
+def _cross(steps: F64, windows: F64, at: int, first: int, stop: int) -> F64:
+    """Sum of steps[at+i] * steps[at+p+i] over i < p, for each lag p: the shortest window for all, then the rest."""
+    common: F64 = np.correlate(steps[at + first : at + stop - 1 + first], steps[at : at + first], "valid")
+    extra = stop - 1 - first
+    if extra:
+        tail = steps[at + first : at + first + extra]
+        shifted = windows[at + 2 * first : at + 2 * first + extra + 1, :extra]
+        common += (shifted * _below(extra)) @ tail
+    return common
+
+
+@lru_cache(maxsize=256)
+def _below(extra: int) -> F64:
+    """(extra + 1, extra) ones below the diagonal: the k-th longer lag has k samples more."""
+    return frozen(np.tri(extra + 1, extra, -1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waveform:
+    """Samples as steps, and what makes the sums over any stretch of them quick."""
+
+    steps: F64
+    totals: F64  # (2, n + 1): sum of the steps before each position, and of their squares
+    windows: F64  # a view: row i begins at sample i
+
+
+def _waveform(steps: F64) -> _Waveform:
+    totals = np.zeros((2, len(steps) + 1))
+    np.cumsum(steps, out=totals[0, 1:])
+    np.cumsum(steps * steps, out=totals[1, 1:])
+    longest = np.concatenate((steps, np.zeros(_LONGEST_EXTRA)))
+    return _Waveform(steps, totals, sliding_window_view(longest, _LONGEST_EXTRA))
+
+
+class _Period(NamedTuple):
+    """One period, found in the waveform."""
+
+    lag: int  # samples
+    period_s: np.float32  # refined
+    height: float  # of the correlation
+    first: float  # amplitude of this period
+    second: float  # and of the next
 
 
 @dataclass(slots=True)
@@ -69,33 +128,39 @@ class _Sums:
     amplitude_difference: float = 0.0
 
 
-@dataclass(slots=True)
-class _Walk:
+class Walk:
     """The reader of the waveform; what it remembers lasts through consecutive voiced frames."""
 
-    steps: F64
-    signal: F32
-    stream: Stream
-    carry: int = 0  # samples before the frame's start that no earlier frame has used up
-    last_period_s: np.float32 = field(default_factory=lambda: np.float32(0))
-    last_jitter: float = 0.0
-    last_shimmer: float = 0.0
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self.carry = 0  # samples before the next frame's start that no earlier frame has used up
+        self._last_period_s = np.float32(0)
+        self._last_jitter = self._last_shimmer = 0.0
 
-    def frame(self, t: int, f0_hz: float) -> tuple[float, float]:
-        """Jitter and shimmer (dB) of frame t."""
+    def measure(self, steps: F64, signal: F32, f0_hz: F32) -> F32:
+        """(frames, 2) jitter and shimmer of the next frames; the samples begin `carry` before the first one."""
+        self._waveform, self._signal = _waveform(steps), signal
+        start = self.carry
+        values = np.zeros((len(f0_hz), 2))
+        for t, f0 in enumerate(f0_hz.tolist()):
+            values[t] = self._frame(start + t * self._stream.hop, f0)
+        return as_float32(values)
+
+    def _frame(self, start: int, f0_hz: float) -> tuple[float, float]:
+        """Jitter and shimmer (dB) of the frame that starts there."""
         if f0_hz > 0:
-            sums = self._voiced(t * self.stream.hop - self.carry, self.stream.sample_rate_hz / f0_hz)
+            sums = self._voiced(start - self.carry, self._stream.sample_rate_hz / f0_hz)
             return self._jitter(sums), self._shimmer(sums)
         self.carry = 0
-        self.last_period_s = np.float32(0)
-        self.last_jitter = self.last_shimmer = 0.0
+        self._last_period_s = np.float32(0)
+        self._last_jitter = self._last_shimmer = 0.0
         return 0.0, 0.0
 
     def _voiced(self, start: int, period: float) -> _Sums:
         """Go from period to period, from sample `start` on, as far as this frame reaches."""
         lags = range(math.floor(0.9 * period), math.ceil(1.1 * period) + 1)
-        need_least = self.stream.hop + self.carry
-        need = min(max(need_least, 2 * lags[-1] + 2), self.carry + self.stream.length)
+        need_least = self._stream.hop + self.carry
+        need = min(max(need_least, 2 * lags[-1] + 2), self.carry + self._stream.length)
         sums, at, last = _Sums(), 0, 0
         while at < need - 2 * lags[-1] - 1:
             at += self._period(start + at, lags, round_half_away(period), sums)
@@ -106,45 +171,48 @@ class _Walk:
 
     def _period(self, at: int, lags: range, nominal: int, sums: _Sums) -> int:
         """Measure the period that starts at sample `at`; how many samples to go on."""
-        correlation = correlations(self.steps, at, lags)
+        found = self._find(at, lags)
+        if found is None:
+            return nominal
+        if found.height > CORRELATION_GATE:
+            self._add(found, sums)
+        return found.lag
+
+    def _find(self, at: int, lags: range) -> _Period | None:
+        correlation = _correlations(self._waveform, at, lags).tolist()
         peak = best_lag(correlation)
         if peak is None:
-            return nominal
+            return None
         lag = lags[peak]
-        refined, height = _vertex(lag, *correlation[peak - 1 : peak + 2].tolist())
-        if height > CORRELATION_GATE:
-            self._add(np.float32(abs(refined) / self.stream.sample_rate_hz), at, lag, sums)
-        return lag
+        refined, height = _vertex(lag, *correlation[peak - 1 : peak + 2])
+        # peak-to-peak amplitudes of two periods without their first and last sample; float32, as stored
+        pair = self._signal[at : at + 2 * lag].reshape(2, lag)[:, 1:-1]
+        first, second = (np.maximum.reduce(pair, axis=1) - np.minimum.reduce(pair, axis=1)).tolist()
+        return _Period(lag, np.float32(abs(refined) / self._stream.sample_rate_hz), height, first, second)
 
-    def _add(self, period_s: np.float32, at: int, lag: int, sums: _Sums) -> None:
+    def _add(self, found: _Period, sums: _Sums) -> None:
         sums.periods += 1
-        sums.period_s += float(period_s)
-        if self.last_period_s > 0:
-            sums.difference_s += float(abs(self.last_period_s - period_s))
+        sums.period_s += float(found.period_s)
+        if self._last_period_s > 0:
+            sums.difference_s += float(abs(self._last_period_s - found.period_s))
             sums.differences += 1
-        self.last_period_s = period_s
-        first, second = self._height(at, lag), self._height(at + lag, lag)
-        sums.amplitude += (first + second) / 2
-        sums.amplitude_difference += abs(first - second)
-
-    def _height(self, at: int, lag: int) -> float:
-        """Peak-to-peak amplitude of one period without its first and last sample."""
-        inner = self.signal[at + 1 : at + lag - 1]
-        return float(inner.max() - inner.min())  # float32, as stored
+        self._last_period_s = found.period_s
+        sums.amplitude += (found.first + found.second) / 2
+        sums.amplitude_difference += abs(found.first - found.second)
 
     def _jitter(self, sums: _Sums) -> float:
         if sums.periods and not sums.differences:
             return 0.0
         if sums.periods:
             mean_s = sums.period_s / sums.periods
-            self.last_jitter = min(1.0, sums.difference_s / sums.differences / mean_s)
-        return self.last_jitter
+            self._last_jitter = min(1.0, sums.difference_s / sums.differences / mean_s)
+        return self._last_jitter
 
     def _shimmer(self, sums: _Sums) -> float:
         if sums.periods:
             ratio = sums.amplitude_difference / sums.amplitude if sums.amplitude else 0.0
-            self.last_shimmer = min(1.0, ratio)
-        return 20 * math.log10(1 + self.last_shimmer)
+            self._last_shimmer = min(1.0, ratio)
+        return 20 * math.log10(1 + self._last_shimmer)
 
 
 def _vertex(lag: int, left: float, top: float, right: float) -> tuple[float, float]:

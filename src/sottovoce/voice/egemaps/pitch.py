@@ -12,7 +12,7 @@ import numpy as np
 from sottovoce.voice.egemaps.frames import Stream
 from sottovoce.voice.egemaps.numeric import F32, F64, Bools, Ints, as_float32, local_maxima, parabola_vertex
 from sottovoce.voice.egemaps.octave import OctaveAxis, octave_axis, octave_spectrum
-from sottovoce.voice.egemaps.viterbi import best_path
+from sottovoce.voice.egemaps.viterbi import Path
 
 HARMONICS = 15
 COMPRESSION = 0.85
@@ -48,24 +48,54 @@ class Pitch:
         return as_float32(12 * np.log2(safe / REFERENCE_HZ))
 
 
-def track(windowed: F32, magnitude: F32, stream: Stream) -> Pitch:
+def track(windowed: F32, magnitude: F32, stream: Stream, *, corrected: bool = False) -> Pitch:
     """Gaussian-windowed 60 ms frames and their magnitudes -> the F0 contour."""
-    candidates = find_candidates(summation(octave_spectrum(magnitude, stream), stream), stream)
-    slots, undecided = best_path(candidates.frequency_hz, candidates.voicing)
-    padded = np.pad(candidates.frequency_hz, ((0, 0), (0, 1)))  # the last slot is "unvoiced"
-    f0_hz = padded[np.arange(len(slots)), slots]
-    loud = np.sqrt(np.mean(windowed.astype(np.float64) ** 2, axis=1)) > RMS_GATE
-    return Pitch(np.where(loud, f0_hz, np.float32(0)), undecided)
+    tracker = Tracker(stream, corrected=corrected)
+    decided = tracker.feed(windowed, magnitude)
+    rest, undecided = tracker.finish()
+    return Pitch(np.concatenate((decided, rest)), undecided)
+
+
+class Tracker:
+    """The F0 contour of frames that come in blocks."""
+
+    def __init__(self, stream: Stream, *, corrected: bool = False) -> None:
+        self._stream, self._corrected = stream, corrected
+        self._path = Path(corrected=corrected)
+        self._waiting: F32 = np.zeros((0, CANDIDATES + 1), dtype=np.float32)
+
+    def feed(self, windowed: F32, magnitude: F32) -> F32:
+        """The next frames -> F0 of all frames that this decides, 0 where unvoiced."""
+        spectrum = octave_spectrum(magnitude, self._stream, corrected=self._corrected)
+        candidates = find_candidates(summation(spectrum, self._stream), self._stream)
+        choices = np.zeros((len(windowed), CANDIDATES + 1), dtype=np.float32)  # the last one is "unvoiced"
+        loud = np.sqrt(np.mean(windowed.astype(np.float64) ** 2, axis=1)) > RMS_GATE
+        choices[loud, :CANDIDATES] = candidates.frequency_hz[loud]
+        self._waiting = np.concatenate((self._waiting, choices))
+        return self._chosen(self._path.feed(candidates.frequency_hz, candidates.voicing))
+
+    def finish(self) -> tuple[F32, int]:
+        """F0 of the other frames; how many of them an online decoder would still hold."""
+        states, undecided = self._path.finish()
+        return self._chosen(states), undecided
+
+    def _chosen(self, states: Ints) -> F32:
+        f0_hz = self._waiting[np.arange(len(states)), states]
+        self._waiting = self._waiting[len(states) :]
+        return f0_hz
 
 
 def summation(spectrum: F32, stream: Stream) -> F32:
     """(frames, n) octave spectrum -> its subharmonic sum of 15 compressed, shifted copies."""
-    total = spectrum.copy()
+    total, shifted = spectrum.copy(), np.empty_like(spectrum)
     per_octave = float(np.float32(octave_axis(stream).points_per_octave))
     for harmonic in range(2, HARMONICS + 1):
         shift = int(per_octave * np.log2(harmonic))
-        total[:, :-shift] += np.float32(COMPRESSION ** (harmonic - 1)) * spectrum[:, shift:]
-    positive: F32 = np.maximum(total / np.float32(HARMONICS), np.float32(0))
+        room = shifted[:, :-shift]
+        np.multiply(spectrum[:, shift:], np.float32(COMPRESSION ** (harmonic - 1)), out=room)
+        total[:, :-shift] += room
+    total /= np.float32(HARMONICS)
+    positive: F32 = np.maximum(total, np.float32(0), out=total)
     return positive
 
 

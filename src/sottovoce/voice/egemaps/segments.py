@@ -1,4 +1,7 @@
-"""Voiced and unvoiced segments of the pitch contour (specification 13)."""
+"""Voiced and unvoiced segments of the pitch contour (specification 13).
+
+Q16: in `compat` each is one frame short, a run of n frames counts as n - 1; in `corrected` as n.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,9 @@ class Segments:
     std_s: float
 
 
-def measure_segments(hits: Bools) -> Segments:
+def measure_segments(hits: Bools, *, corrected: bool = False) -> Segments:
     """(frames,) mask of one class -> rate, mean length and deviation of its segments; 0 where there are none."""
-    lengths = np.array(find_segments(hits.tolist())[:MOST], dtype=np.float64)
+    lengths = np.array(find_segments(hits.tolist())[:MOST], dtype=np.float64) + corrected
     if len(lengths) == 0:
         return Segments(0.0, 0.0, 0.0)
     rate = len(lengths) / (HOP_S * len(hits))
@@ -31,7 +34,7 @@ def measure_segments(hits: Bools) -> Segments:
 
 
 def find_segments(hits: list[bool]) -> list[int]:
-    """Lengths in frames. Q16: each is one frame short, a run of n frames counts as n - 1."""
+    """Lengths in frames, as `compat` counts them: one short."""
     lengths: list[int] = []
     start, count, misses = 0, 0, 0
     for i, hit in enumerate(hits):

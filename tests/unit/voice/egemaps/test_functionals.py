@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sottovoce.voice.egemaps import functionals, peaks, segments
+from sottovoce.voice.egemaps import functionals, lowlevel, peaks, segments
 
 contour = st.lists(st.integers(-20, 20).map(float), min_size=1, max_size=60)
 
@@ -53,8 +53,8 @@ def test_an_empty_contour_gives_ten_zeros():
 def test_M06_sound_level_of_a_full_scale_sine_is_minus_3_db():
     """A sine at full scale has the level of -3.01 dB that the specification states, silence has -120 dB."""
     sine = f32(np.sin(2 * np.pi * np.arange(3200) / 32)).reshape(10, 320)
-    assert functionals.sound_level_db(sine) == pytest.approx(-3.01, abs=0.005)
-    assert functionals.sound_level_db(f32(np.zeros((2, 320)))) == -120
+    assert lowlevel._level_db(np.mean(sine.astype(float) ** 2, axis=1)) == pytest.approx(-3.01, abs=0.005)
+    assert lowlevel._level_db(np.zeros(2)) == -120
 
 
 def naive_extrema(x):

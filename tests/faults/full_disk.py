@@ -1,0 +1,182 @@
+"""A disk that is full at every possible moment of a verb, and then an erasure on it.
+
+    python tests/faults/full_disk.py VERB [--step 1]        VERB: analyze, submit, work, erase
+
+Runs itself in a mount namespace of its own with a small tmpfs. For a growing number of free blocks, from none to as
+many as the verb needs, the verb runs on a copy of a prepared home beside a file that fills the rest. It has to end
+well or with a declared storage error; what was kept before still opens; an erasure of another person goes through on
+the full disk; and with room again `fsck` finds nothing. Prints JSON; `{"not_run": why}` where there is no namespace.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+DISK_BYTES = 28 << 20
+DECLARED = {"storage_full", "storage", "storage_busy", "home"}
+VERBS = ("analyze", "submit", "work", "erase")
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"_faults_{name}", Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+campaign = load("campaign")
+
+
+def prepare(home: Path, source: Path, verb: str) -> dict[str, str]:
+    with campaign.opened(home, campaign.Points()) as platform:
+        for who in ("anna", "berta", "carla"):
+            platform.grant(subject=who, purposes=campaign.ALL)
+        old = platform.analyze(source, subject="berta").session_id
+        platform.analyze(source, subject="carla")
+        if verb in ("work", "erase"):
+            platform.submit(source, subject="anna")
+    return {"old": old}
+
+
+def verb_on(home: Path, source: Path, verb: str) -> str:
+    """Run the verb; "ok" or the code it was refused with."""
+    try:
+        with campaign.opened(home, campaign.Points()) as platform:
+            if verb == "work":
+                outcome = platform.work_next()
+                return (
+                    "ok"
+                    if outcome is not None and outcome.failure is None
+                    else f"{outcome and outcome.failure}"
+                )
+            if verb == "erase":
+                return str(platform.erase(subject="anna").result)
+            getattr(platform, verb)(source, subject="anna")
+        return "ok"
+    except campaign.SottovoceError as error:
+        return str(error.public_code)
+
+
+def still_reads(home: Path, session_id: str) -> str:
+    """Old data on a full disk: the keys open it, though its audit entry may find no room (then it is refused)."""
+    try:
+        with campaign.opened(home, campaign.Points()) as platform:
+            return (
+                "ok" if platform.show(session_id, purpose="subject_access").features is not None else "empty"
+            )
+    except campaign.SottovoceError as error:
+        return str(error.public_code)
+
+
+def erase(home: Path) -> str:
+    try:
+        with campaign.opened(home, campaign.Points()) as platform:
+            return str(platform.erase(subject="carla").result)
+    except campaign.SottovoceError as error:
+        return str(error.public_code)
+
+
+def sound(home: Path) -> list[str]:
+    with campaign.opened(home, campaign.Points()) as platform:
+        while platform.work_next() is not None:
+            pass
+        return [finding.code for finding in platform.fsck(repair=True).findings]
+
+
+def fill(folder: Path, free_blocks: int) -> Path:
+    """Take everything but so many blocks."""
+    ballast = folder / "ballast"
+    room = os.statvfs(folder)
+    take = max(0, room.f_bavail - free_blocks) * room.f_frsize
+    fd = os.open(ballast, os.O_WRONLY | os.O_CREAT, 0o600)
+    os.posix_fallocate(fd, 0, max(take, 1))
+    os.close(fd)
+    return ballast
+
+
+def one(disk: Path, base: Path, source: Path, verb: str, free_blocks: int, old: str) -> dict[str, Any]:
+    home = Path(shutil.copytree(base, disk / "home"))
+    ballast = fill(disk, free_blocks)
+    dirty = []
+    _, answer = campaign.in_child(lambda: verb_on(home, source, verb))
+    if answer not in ("ok", "erased", *DECLARED):
+        dirty.append(f"the verb ended with {answer}")
+    if verb == "erase" and answer != "erased":
+        dirty.append(f"the erasure did not go through: {answer}")
+    _, erased = campaign.in_child(lambda: erase(home))
+    if erased != "erased":
+        dirty.append(f"no erasure on the full disk: {erased}")
+    ballast.unlink()
+    _, read = campaign.in_child(lambda: still_reads(home, old))
+    if read != "ok":
+        dirty.append(f"old data do not open: {read}")
+    looked, findings = campaign.in_child(lambda: sound(home))
+    dirty += (
+        [f"afterwards: {code}" for code in findings] if looked == 0 else [f"not opened again: {findings}"]
+    )
+    shutil.rmtree(home)
+    return {"free_blocks": free_blocks, "answer": answer, "dirty": dirty}
+
+
+def run(verb: str, step: int) -> dict[str, Any]:
+    folder = Path(tempfile.mkdtemp())
+    disk, base, source = folder / "disk", folder / "base", folder / "clip.wav"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(disk)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        return {"not_run": "no tmpfs can be mounted here"}
+    source.write_bytes(campaign.AUDIO)
+    code, prepared = campaign.in_child(lambda: prepare(base, source, verb))
+    if code:
+        sys.exit(str(prepared))
+    rows: list[dict[str, Any]] = []
+    blocks = good = 0
+    while good < 3 and blocks < 2000:
+        rows.append(one(disk, base, source, verb, blocks, prepared["old"]))
+        good = good + 1 if rows[-1]["answer"] in ("ok", "erased") else 0
+        blocks += step
+    subprocess.run(["umount", str(disk)], check=False)
+    shutil.rmtree(folder, ignore_errors=True)
+    return {
+        "verb": verb, "tries": len(rows), "refused": sum(row["answer"] in DECLARED for row in rows),
+        "dirty": [row for row in rows if row["dirty"]],
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("verb", choices=VERBS)
+    parser.add_argument("--step", type=int, default=1, help="blocks of 4 KiB from one try to the next")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if not given.inside:
+        again = [sys.executable, __file__, given.verb, "--step", str(given.step), "--inside"]
+        inside = subprocess.run(
+            ["unshare", "--mount", "--", *again], capture_output=True, text=True, check=False
+        )
+        if not inside.stdout:
+            print(json.dumps({"not_run": "no mount namespace here"}), end="")
+            sys.stderr.write(inside.stderr)
+            sys.exit(0)
+        print(inside.stdout, end="")
+        sys.exit(inside.returncode)
+    result = run(given.verb, given.step)
+    print(json.dumps(result), end="")
+    sys.exit(1 if result.get("dirty") else 0)
+
+
+if __name__ == "__main__":
+    main()
