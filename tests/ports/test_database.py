@@ -671,7 +671,7 @@ def test_an_erasure_request_is_unfinished_until_it_is_completed(database: Databa
         assert tx.requests.unfinished() == (request(), later)
         tx.requests.complete("req_1", at=T0 + DAY, receipt="signed")
         assert tx.requests.unfinished() == (later,)
-        assert tx.requests.get("req_1") == request(completed_at=T0 + DAY, receipt="signed")
+        assert tx.requests.get("req_1") == request(completed_at=T0 + DAY, receipt="signed", pseudonym="")
         assert tx.requests.get("req_2") == later
         assert tx.requests.get("req_9") is None
         assert tx.requests.tombstones() == (tombstone(), tombstone(2, id="ses_1", at=T0 + HOUR))
@@ -718,12 +718,32 @@ def test_an_audit_entry_gets_its_number_once(database: Database) -> None:
         for n in (1, 2, 3):
             tx.events.add(event(n))
         tx.events.number([numbers(1, 1)])
-        for again in ([numbers(2, 2), numbers(1, 3)], [numbers(2, 1)], [numbers(9, 9)]):
-            with pytest.raises(Conflict):
-                tx.events.number(again)
-        assert tx.events.waiting(limit=10) == rows(event(2), event(3))
-        with pytest.raises(Conflict):
-            tx.events.add(event(1))
+    for again in ([numbers(2, 2), numbers(1, 3)], [numbers(2, 1)], [numbers(9, 9)]):
+        with pytest.raises(Conflict), database.begin() as tx:
+            tx.events.number(again)
+        with database.read() as tx:
+            assert tx.events.waiting(limit=10) == rows(event(2), event(3))
+    with pytest.raises(Conflict), database.begin() as tx:
+        tx.events.add(event(1))
+
+
+def test_entries_added_together_are_written_at_the_end_of_the_block(database: Database) -> None:
+    with database.begin() as tx:
+        with tx.events.together():
+            for n in (2, 1):
+                tx.events.add(replace(event(n), sequence=7, link=b"x"))
+        assert tx.events.waiting(limit=9) == rows(event(2), event(1))
+        with tx.events.together():
+            pass
+        tx.events.add(event(3))
+    with pytest.raises(Conflict), database.begin() as tx, tx.events.together():
+        tx.events.add(event(4))
+        tx.events.add(event(1))
+    with pytest.raises(KeyboardInterrupt), database.begin() as tx, tx.events.together():
+        tx.events.add(event(5))
+        raise KeyboardInterrupt
+    with database.read() as tx:
+        assert tx.events.waiting(limit=9) == rows(event(2), event(1), event(3))
 
 
 def test_only_number_and_link_of_an_audit_entry_are_ever_written(database: Database) -> None:

@@ -111,7 +111,7 @@ def test_settings_name_witnesses(tmp_path: Path) -> None:
     for wrong in (
         "file:relative",
         "file:",
-        "https://witness.example",
+        "https://example.org/witness",
         "command:",
         "command: ",
         "command:'",

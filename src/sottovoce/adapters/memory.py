@@ -730,7 +730,9 @@ class _MemoryRequests:
     def complete(self, request_id: str, *, at: datetime, receipt: str) -> None:
         request = self.get(request_id)
         if request is not None:
-            self._tables.requests.put(request_id, replace(request, completed_at=at, receipt=receipt))
+            self._tables.requests.put(
+                request_id, replace(request, completed_at=at, receipt=receipt, pseudonym="")
+            )
 
     def tombstones(self) -> tuple[Tombstone, ...]:
         return tuple(sorted(self._tables.tombstones.rows.values(), key=attrgetter("at", "request_id")))

@@ -621,4 +621,6 @@ def test_C29c_X39_no_stored_id_links_an_entry_to_an_erased_person(hall: Hall) ->
     erased = hall.platform.erase(subject="anna")
     assert receipt_body(erased.receipt)["subject_id"] == person
     assert all(person not in repr(event) for event in events_of(hall))
+    with hall.database.read() as tx:
+        assert tx.requests.get(erased.request_id).pseudonym == ""
     assert hall.platform.verify_audit(since=erased.receipt).intact

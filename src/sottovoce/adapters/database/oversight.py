@@ -29,7 +29,11 @@ class SqlRequests:
         return fetch(self._connection, ErasureRequest, requests, {"completed_at": None}, order=order)
 
     def complete(self, request_id: str, *, at: datetime, receipt: str) -> None:
-        done = requests.update().where(requests.c.id == request_id).values(completed_at=at, receipt=receipt)
+        done = (
+            requests.update()
+            .where(requests.c.id == request_id)
+            .values(completed_at=at, receipt=receipt, pseudonym="")
+        )
         self._connection.execute(done)
 
     def tombstones(self) -> tuple[Tombstone, ...]:

@@ -98,8 +98,9 @@ class Console:
         from rich.console import Console as RichConsole
 
         rich = RichConsole(
-            file=self.stderr, no_color="NO_COLOR" in self.environ, highlight=False, markup=False
-        )
+            file=self.stderr, no_color="NO_COLOR" in self.environ, highlight=False, markup=False,
+            _environ=self.environ,  # else rich asks the process for TERM again
+        )  # fmt: skip
         with rich.status(printable(text), spinner="dots"):
             yield
 
