@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -87,6 +89,11 @@ def test_vectors_have_their_expected_outcome(repo_root: Path) -> None:
             assert made.to_text() == case["text"]
 
 
+def test_the_vectors_are_those_of_their_script(repo_root: Path) -> None:
+    script = repo_root / "scripts" / "audit_vectors.py"
+    assert subprocess.run([sys.executable, str(script), "--check"], check=False).returncode == 0
+
+
 def test_C29a_a_signature_counts_only_by_a_pinned_key() -> None:
     """A checkpoint is believed only with a signature by a key that was pinned before."""
     with pytest.raises(UnknownSigner):
@@ -123,6 +130,7 @@ def test_a_checkpoint_of_another_log_is_not_one_of_this() -> None:
         verified(renamed)
 
 
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 BAD_BODIES: dict[str, Any] = {
     "no end": lambda t: t[:-1],
     "nothing": lambda t: "",
@@ -142,6 +150,7 @@ BAD_BODIES: dict[str, Any] = {
     "short root": lambda t: t.replace("=\n\n", "\n\n", 1),
     "short signature": lambda t: t[: t.rindex(" ")] + " AAAA\n",
     "other base64": lambda t: t[:-3] + "-=\n",
+    "second spelling of the signature": lambda t: t[:-3] + ALPHABET[ALPHABET.index(t[-3]) ^ 1] + t[-2:],
     "huge": lambda t: t + "— x AAAAAAAA\n" * 6000,
     "lone surrogate": lambda t: "\udc80" + t,
 }

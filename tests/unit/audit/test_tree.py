@@ -150,6 +150,9 @@ def test_C29a_inclusion_proofs_are_those_of_the_definition(size: int, data: st.D
         assert not tree.verify_inclusion(LEAVES[other], index, size, proof, root)
     assert not tree.verify_inclusion(LEAVES[index], index, size, [*proof, LEAVES[0]], root)
     assert not tree.verify_inclusion(LEAVES[index], index, size, proof, LEAVES[0] if size > 1 else root[::-1])
+    assert tree.verify_inclusion(root, index, size, [], root) == (
+        size == 1
+    )  # a root is no leaf of its own tree
     if proof:
         place = data.draw(st.integers(0, len(proof) - 1))
         bent = [*proof]

@@ -64,8 +64,8 @@ def test_verify_says_what_is_unwitnessed_and_waits(run: Callable[..., Any], plat
 
 
 def test_show_passes_its_filters_on(run: Callable[..., Any], platform: Any) -> None:
-    line = ("audit", "show", "--subject", "anna", "--kind", "record", "--from", "2026-01-01", "--limit", "3")  # fmt: skip
-    assert run(*line, "--to", "2026-02-01T10:00:00").code == 0
+    line = ("audit", "show", "--subject", "anna", "--kind", "record", "--limit", "3")
+    assert run(*line, "--from", "2026-01-01", "--to", "2026-02-01T10:00:00").code == 0
     given = asked(platform, "show_audit")
     assert (given["subject"], given["kind"], given["limit"]) == ("anna", "record", 3)
     assert (given["since"], given["until"]) == (

@@ -204,6 +204,16 @@ def test_F34_a_cut_tail_shows_against_a_receipt_and_not_without(hall: Hall) -> N
     assert "entries 5 to 10" in compared.problem
 
 
+def test_F34_a_cut_tail_shows_against_a_checkpoint_that_was_left_in_the_home(hall: Hall) -> None:
+    """Who cuts the log and leaves the checkpoints of the home is found without anything from outside."""
+    many(hall, 9)
+    hall.platform.checkpoint_audit()
+    with hall.database.begin() as tx:
+        tx._tables.events.drop_where(lambda event: (event.sequence or 0) > 4)
+    report = hall.platform.verify_audit()
+    assert (report.intact, report.first_bad) == (False, 5)
+
+
 def test_F34_an_edit_is_named_and_a_forged_checkpoint_is_none(hall: Hall) -> None:
     """An edited entry is named; a checkpoint that this home did not sign is refused, one it signed is not editable."""
     many(hall, 9)
