@@ -24,7 +24,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {"": operator.eq, "<=": opera
 
 def row_of(value: Any) -> dict[str, Any]:
     """Column -> value of a dataclass, not recursive."""
-    return {name: getattr(value, name) for name in _names(type(value))}
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def fetch(
@@ -80,11 +80,6 @@ def insert_all(
 def chunks(ids: Sequence[str], size: int = 500) -> list[list[str]]:
     """Lists that fit into the bound parameters of one statement, in any database."""
     return [list(ids[start : start + size]) for start in range(0, len(ids), size)]
-
-
-@cache
-def _names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
 
 
 @cache
