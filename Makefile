@@ -13,7 +13,7 @@ TESTS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format coverage offline corpus bench bench-features figures promises cli-reference faults residue simulation planted-bugs campaigns lock clean
+.PHONY: help demo test check format coverage offline corpus bench bench-features figures promises cli-reference feature-pages faults fuzz audit-kills residue simulation planted-bugs campaigns lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,8 @@ check: $(VENV)/.dev-installed  ## style, types, import contracts, generated page
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python scripts/promises.py --check
 	@$(BIN)/python scripts/cli_reference.py --check
+	@$(BIN)/python scripts/audit_vectors.py --check
+	@$(BIN)/python scripts/feature_pages.py --check
 	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow" tests/docs tests/house
 
 format: $(VENV)/.dev-installed  ## rewrite the source in the house style
@@ -43,8 +45,8 @@ coverage: $(VENV)/.dev-installed  ## branch coverage; fails under 95 % for model
 	    $(BIN)/coverage report --include="src/sottovoce/$$room/*" --fail-under=95 --format=total >/dev/null \
 	        && echo "$$room: at least 95 %" || { echo "$$room: under 95 % branch coverage"; exit 1; }; done
 
-offline: $(VENV)/.dev-installed  ## run the test suite in a network namespace that has only lo
-	@$(BIN)/python scripts/offline.py -m pytest -n $(WORKERS) $(TESTS)
+offline: $(VENV)/.dev-installed  ## run the test suite where only lo is, and count what tries to leave: zero
+	@$(BIN)/python scripts/offline.py $(if $(TESTS),,--record) -m pytest -n $(WORKERS) $(TESTS)
 
 corpus: $(VENV)/.dev-installed  ## analyse every real recording of ../shared/data; outcome per set
 	@$(BIN)/python scripts/analyze_corpus.py
@@ -72,8 +74,17 @@ promises: $(VENV)/.dev-installed  ## write docs/reference/promises.md from the t
 cli-reference: $(VENV)/.dev-installed  ## write docs/reference/cli.md from the --help texts
 	@$(BIN)/python scripts/cli_reference.py
 
-faults: $(VENV)/.dev-installed  ## crash and fail at every boundary, 500 random kills, full disks; prints the fault table
+feature-pages: $(VENV)/.dev-installed  ## write docs/reference/features/ and its pictures from the catalog
+	@$(BIN)/python scripts/feature_pages.py
+
+faults: $(VENV)/.dev-installed  ## crash and fail at every boundary, failing and full disks, 500 random kills; prints the fault table
 	@$(BIN)/python tests/faults/report.py --record
+
+fuzz: $(VENV)/.dev-installed  ## 10,000 damaged files through the sealed child, bombs, and damaged envelopes, receipts and proofs
+	@$(BIN)/python tests/fuzz/report.py --record
+
+audit-kills: $(VENV)/.dev-installed  ## kill a process 40 times while it writes the audit log: nothing acknowledged is lost
+	@$(BIN)/python tests/faults/audit_kills.py --record
 
 residue: $(VENV)/.dev-installed  ## search files and memory for pieces of marked recordings; show that a planted leak is found
 	@$(BIN)/python -m pytest -q -n $(WORKERS) tests/residue tests/unit/adapters/test_extractor_residue.py
@@ -84,7 +95,8 @@ simulation: $(VENV)/.dev-installed  ## thousands of interleavings of verbs, kill
 planted-bugs: $(VENV)/.dev-installed  ## plant bugs in a copy of the source, one at a time: the tests have to fail on each
 	@$(BIN)/python tests/faults/planted_bugs.py
 
-campaigns: faults residue simulation planted-bugs  ## all of the above, bounded
+campaigns: $(VENV)/.dev-installed  ## all of the above, bounded in time; what ran and what could not goes to docs/reference/figures.md
+	@$(BIN)/python scripts/campaigns.py --record
 
 lock:  ## resolve the dependencies anew (UPGRADE=1: to the newest versions); needs uv
 	@scripts/lock.sh
@@ -100,7 +112,7 @@ $(VENV)/.created:
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "creating $(VENV)/"; $(PYTHON) -m venv --clear $(VENV); }
 	@touch $@
 
-$(VENV)/.run-installed: $(VENV)/.created requirements/run.txt pyproject.toml
+$(VENV)/.run-installed: $(VENV)/.created requirements/run.txt pyproject.toml hatch_build.py src/sottovoce/voice/egemaps/kernels.c
 	@echo "installing what sottovoce needs (hashes checked)"
 	@$(PIP) --require-hashes --only-binary :all: -r requirements/run.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .

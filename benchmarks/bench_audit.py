@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 from figures import record
 
 from sottovoce import app
+from sottovoce.adapters.memory import InlineExtractor
 from sottovoce.audit import chain, tree
 from sottovoce.audit.rows import canonical_row, event_row
 from sottovoce.errors import SottovoceError
@@ -44,7 +45,7 @@ CALLER = Caller(actor="bench", channel="bench")
 CALLERS = (1, 16)
 
 
-class InstantExtractor:
+class InstantExtractor(InlineExtractor):
     """Answers at once."""
 
     def level(self) -> str:

@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 from figures import record
 
 from sottovoce import app
+from sottovoce.adapters.memory import InlineExtractor
 from sottovoce.model.features import Extraction, FeatureVector, Quality
 from sottovoce.settings import Settings
 
@@ -38,7 +39,7 @@ PURPOSES = ("voice_recording", "voice_analysis", "data_retention_30_days")
 SECONDS, RATE = 30, 16_000
 
 
-class InstantExtractor:
+class InstantExtractor(InlineExtractor):
     """Answers at once: what remains is everything else."""
 
     def level(self) -> str:

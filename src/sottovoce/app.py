@@ -7,18 +7,21 @@ with sottovoce.open("sqlite:///voices/sottovoce.db") as platform:
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 from sottovoce import settings as configuration
-from sottovoce.audit import checkpoint
+from sottovoce.audit import archive, checkpoint
 from sottovoce.audit.chain import leaf_of
 from sottovoce.errors import (
     ConfigurationError,
@@ -29,8 +32,12 @@ from sottovoce.errors import (
     UnknownSigner,
 )
 from sottovoce.model.consent import ConsentAction, PurposeConsent
+from sottovoce.model.corpus import Corpus, FootprintRow, IngestOutcome
+from sottovoce.model.deadlines import Deadline, parse_deadlines
+from sottovoce.model.mark import MarkKind
 from sottovoce.model.outcome import (
     Analysis,
+    ArchiveOutcome,
     AuditLine,
     AuditProof,
     AuditReport,
@@ -38,6 +45,7 @@ from sottovoce.model.outcome import (
     Check,
     ConsentOutcome,
     ErasureOutcome,
+    ExportOutcome,
     KeysStatus,
     RotationReport,
     SessionContent,
@@ -47,24 +55,39 @@ from sottovoce.model.outcome import (
     VerifiedProof,
     WorkOutcome,
 )
+from sottovoce.model.request import CaseKind
+from sottovoce.model.retention import PlannedChange, RetentionPolicy, ScheduleRow
 from sottovoce.model.subject import Caller
 from sottovoce.ports import Blobs, Clock, Database, Entropy, Extractor, Keys, KeyStore, Liveness, Witness
 from sottovoce.sealing import receipt as receipts
+from sottovoce.sealing import recipients
 from sottovoce.settings import Settings
+from sottovoce.usecases import portable
+from sottovoce.usecases.access_log import AccessEntry, AccessLog, FactsCard, MarkView
+from sottovoce.usecases.archiving import Archiving, outcome_of
+from sottovoce.usecases.cases import Asked, Cases, CaseView
+from sottovoce.usecases.clock_watch import ClockWatch
 from sottovoce.usecases.consent import Consent, Notice, Statement
 from sottovoce.usecases.discard import Discard
 from sottovoce.usecases.disclosure import Disclosure
 from sottovoce.usecases.doctor import Doctor, Host
+from sottovoce.usecases.export import Exports
 from sottovoce.usecases.fsck import Fsck, FsckReport
 from sottovoce.usecases.group import GroupCommit
+from sottovoce.usecases.importing import ImportOutcome, Imports
+from sottovoce.usecases.ingest import Ingest
 from sottovoce.usecases.inspection import Filter, Inspection, Pinned
 from sottovoce.usecases.keyring import Keyring
+from sottovoce.usecases.marks import Ask as MarkAsk
+from sottovoce.usecases.marks import MarkOutcome, Marks
+from sottovoce.usecases.notes import Notes
 from sottovoce.usecases.oversight import Oversight
 from sottovoce.usecases.people import People
 from sottovoce.usecases.receipts import ReceiptBook
-from sottovoce.usecases.record import Ask, Record
+from sottovoce.usecases.record import Ask, OnGate, Record
 from sottovoce.usecases.retention import RetentionSweep
 from sottovoce.usecases.rights import Rights
+from sottovoce.usecases.schedule import LiveDays, Schedule
 from sottovoce.usecases.sequencer import Sequencer
 from sottovoce.usecases.trail import Trail
 from sottovoce.usecases.vault import Vault
@@ -158,6 +181,8 @@ class Platform:
         from sottovoce.voice.insight import voice_profile
 
         policy = settings.to_policy()
+        days = LiveDays(adapters.database, adapters.clock, policy.retention.days)
+        policy = replace(policy, retention=RetentionPolicy(days))
         common: dict[str, Any] = {"random_bytes": adapters.entropy, "tenant": settings.tenant}
         base: dict[str, Any] = {"database": adapters.database}
         self.settings = settings
@@ -211,14 +236,46 @@ class Platform:
             trail=self._trail,
             receipts=self._receipts,
         )
+        self._access = AccessLog(
+            database=adapters.database, people=people, vault=vault, trail=self._trail, reads=reads,
+            retention=policy.retention, tenant=settings.tenant,
+        )  # fmt: skip
+        notes = Notes(keyring=self.keyring, tenant=settings.tenant)
+        self._exports = Exports(
+            **base, people=people, vault=vault, trail=self._trail, reads=reads, receipts=self._receipts,
+            access=self._access, notes=notes, identity_document=self.identity, tenant=settings.tenant,
+        )  # fmt: skip
+        self._imports = Imports(
+            **base, **common, people=people, vault=vault, trail=self._trail, receipts=self._receipts
+        )
+        self._schedule = Schedule(
+            database=adapters.database, trail=self._trail, policy=policy, days=days, tenant=settings.tenant
+        )
+        self._clock_watch = ClockWatch(
+            database=adapters.database, clock=adapters.clock, trail=self._trail, tenant=settings.tenant
+        )
+        self._marks = Marks(
+            database=adapters.database, people=people, trail=self._trail, access=self._access, notes=notes,
+            discard=self._discard, rights=self._rights, **common,
+        )  # fmt: skip
+        self._cases = Cases(
+            **base, **common, people=people, trail=self._trail, access=self._access, notes=notes,
+            rights=self._rights, receipts=self._receipts, deadlines=_deadlines,
+        )  # fmt: skip
+        self._ingest = Ingest(
+            database=adapters.database, record=self._record, people=people, trail=self._trail
+        )
         self._sweep = RetentionSweep(
             **base, bodies=adapters.bodies, record=self._record, discard=self._discard, rights=self._rights,
-            trail=self._trail, policy=policy,
+            trail=self._trail, policy=policy, clock=self._clock_watch,
         )  # fmt: skip
         self._inspection = Inspection(
             database=adapters.database, people=people, trail=self._trail, reads=reads,
             sequencer=self._sequencer, witnessing=self._witnessing, pinned=self._pinned,
         )  # fmt: skip
+        self._archiving = Archiving(
+            **base, trail=self._trail, inspection=self._inspection, pinned=self._pinned
+        )
         self._oversight = Oversight(
             **base, trail=self._trail, inspection=self._inspection, clock=adapters.clock
         )
@@ -233,6 +290,7 @@ class Platform:
         self._pin_identity()
         self._number()  # before the sweep: its receipts carry a checkpoint
         report = self._sweep.overdue(caller=SWEEPER)
+        self._cases.resume(caller=SWEEPER)
         self._number()
         self._started = True
         return report
@@ -264,20 +322,22 @@ class Platform:
     def analyze(
         self, path: str | os.PathLike[str], *, subject: str, discard_source: bool = False,
         idempotency_key: str | None = None, channel: str = "0", accept_truncated: bool = False,
-        embedding: bool = False, caller: Caller = LIBRARY,
+        embedding: bool = False, on_gate: OnGate | None = None, caller: Caller = LIBRARY,
     ) -> Analysis:  # fmt: skip
         """88 features and the voice profile of a recording, inline; no copy of the audio is made.
 
         The first 30 s are analysed (setting `max_analysed_s`), as mono 16 kHz. Needs the person's consent to
         voice_recording and voice_analysis; without data_retention_30_days the result is returned once and not
-        kept. ConsentRequired, AudioRejected, InputUnreadable, ExtractionFailed, StorageError, KeyUnavailable.
+        kept. `on_gate` is called with what the gate found (silence, clipping, noise, music, ...; often nothing)
+        before anything is sealed: what it raises ends the recording, and nothing is kept.
+        ConsentRequired, AudioRejected, InputUnreadable, ExtractionFailed, StorageError, KeyUnavailable.
         """
         from sottovoce.adapters.source_file import open_source
 
         self._check_swap()
         ask = Ask(
             subject=subject, discard_source=discard_source, idempotency_key=idempotency_key, channel=channel,
-            accept_truncated=accept_truncated, embedding=embedding,
+            accept_truncated=accept_truncated, embedding=embedding, on_gate=on_gate,
         )  # fmt: skip
         with open_source(Path(path)) as source:
             return self._verb(lambda: self._record.analyze(source, ask, caller=caller))
@@ -308,6 +368,32 @@ class Platform:
     def retry(self, session_id: str, *, caller: Caller = LIBRARY) -> None:
         """Queue a held recording again."""
         self._verb(lambda: self._record.retry(session_id, caller=caller))
+
+    def ingest_file(
+        self, path: str | os.PathLike[str], *, subject: str, discard_source: bool = False,
+        channel: str = "0", accept_truncated: bool = False, caller: Caller = LIBRARY,
+    ) -> IngestOutcome:  # fmt: skip
+        """Take in one recording of a corpus exactly once: the same content of the same person is not analysed again,
+        however often this is called, and what was refused for what it is stays refused. Errors as of `analyze`."""
+        from sottovoce.adapters.source_file import open_source
+
+        self._check_swap()
+        ask = Ask(
+            subject=subject, discard_source=discard_source, channel=channel, accept_truncated=accept_truncated
+        )
+        with open_source(Path(path)) as source:
+            return self._verb(lambda: self._ingest.take(source, ask, caller=caller))
+
+    def footprint(self) -> tuple[FootprintRow, ...]:
+        """What is stored, by kind, from the stores themselves: sealed results, proof, sealed bodies, keys."""
+        with self._adapters.database.read() as tx:
+            rows = tx.footprint()
+        bodies = [info.size_bytes for info in self._adapters.bodies.list()]
+        keys = [len(row.wrapped) for row in self.keyring.rows()]
+        return (
+            *rows, FootprintRow("sealed_audio", len(bodies), sum(bodies)),
+            FootprintRow("key", len(keys), sum(keys)),
+        )  # fmt: skip
 
     # --- consent ---------------------------------------------------------------------------------------
 
@@ -344,6 +430,35 @@ class Platform:
         """Open what a purpose may see of a session. ConsentRequired, NotFound, UsageError."""
         return self._read(lambda: self._disclosure.show(session_id, purpose=purpose, caller=caller))
 
+    def access_log(
+        self, *, subject: str, session_id: str | None = None, caller: Caller = LIBRARY
+    ) -> tuple[AccessEntry, ...]:
+        """Everything that happened with a person's data (with one session), oldest first, in plain words. Looking is
+        an entry too. NotFound where nothing is held."""
+        return self._read(lambda: self._access.log(subject, session_id=session_id, caller=caller))
+
+    def facts(self, session_id: str, *, caller: Caller = LIBRARY) -> FactsCard:
+        """The privacy facts of a session: where captured, who can open it, who did, when it dies, what was inferred.
+        NotFound."""
+        return self._read(lambda: self._access.card(session_id, caller=caller))
+
+    def export_person(
+        self, *, subject: str, out: str | os.PathLike[str], to: str | None = None, caller: Caller = LIBRARY
+    ) -> ExportOutcome:
+        """Everything that is held of a person as one signed zip, written in one step, for its owner alone (0600);
+        sealed to a recipient key (the text of its file) where one is given. Needs no consent. NotFound; Conflict
+        where the person is being erased; UsageError where the file exists."""
+        return self._read(lambda: self._export(subject, Path(out), to, caller))
+
+    def import_person(
+        self, path: str | os.PathLike[str], *, subject: str | None = None, key: str | None = None,
+        caller: Caller = LIBRARY,
+    ) -> ImportOutcome:  # fmt: skip
+        """Take in a package that another home made, as a new person. `key`: the identity document of that home.
+        IntegrityError, UnknownSigner; Conflict where the person is here, or was erased here."""
+        package = verify_package(path, key=key, home=self.home)
+        return self._verb(lambda: self._imports.take_in(package, subject=subject, caller=caller))
+
     def erase(
         self, *, subject: str, session_id: str | None = None, request_id: str | None = None,
         dry_run: bool = False, caller: Caller = LIBRARY,
@@ -355,9 +470,100 @@ class Platform:
             lambda: self._rights.erase(subject, session_id=session_id, request_id=request_id, caller=caller)
         )
 
+    def mark(
+        self, *, subject: str, kind: MarkKind, reason: str, asked_by: str = "person", purpose: str | None = None,
+        session_id: str | None = None, note: str | None = None, caller: Caller = LIBRARY,
+    ) -> MarkOutcome:  # fmt: skip
+        """Record a restriction, objection, legal hold or correction; what it stops is stopped when this returns.
+        Reasons are those of `model.mark.REASONS`; `note` is stored sealed. NotFound, UsageError."""
+        ask = MarkAsk(
+            subject=subject, kind=kind, reason=reason, asked_by=asked_by, purpose=purpose, session_id=session_id,
+            note=note,
+        )  # fmt: skip
+        return self._verb(lambda: self._marks.place(ask, caller=caller))
+
+    def lift(
+        self, mark_id: str, *, kinds: Sequence[MarkKind] = (MarkKind.HOLD, MarkKind.OBJECTION, MarkKind.RESTRICTION),
+        caller: Caller = LIBRARY,
+    ) -> MarkOutcome:  # fmt: skip
+        """Lift a mark; erasures that waited for a hold are carried out before this returns. NotFound."""
+
+        def work() -> MarkOutcome:
+            outcome = self._marks.lift(mark_id, kinds=tuple(kinds), caller=caller)
+            self._cases.resume(caller=caller)
+            return outcome
+
+        return self._verb(work)
+
+    def unrestrict(self, *, subject: str, caller: Caller = LIBRARY) -> MarkOutcome:
+        """Lift every restriction of a person. NotFound where none stands."""
+        return self._verb(lambda: self._marks.unrestrict(subject, caller=caller))
+
+    def rectify(self, *, subject: str, new_id: str, caller: Caller = LIBRARY) -> None:
+        """Correct the id under which a person is known here. NotFound; Conflict where the new one is taken."""
+        self._verb(lambda: self._marks.rectify(subject, new_id, caller=caller))
+
+    def marks(self, *, subject: str) -> tuple[MarkView, ...]:
+        """What stands or stood on a person's data, with who asked, why and since when. NotFound."""
+        return self._marks.of(subject)
+
+    def open_request(
+        self, *, subject: str, kind: CaseKind, law: str = "gdpr.request", identity: str = "known",
+        proof: str | None = None, received_at: datetime | None = None, session_id: str | None = None,
+        caller: Caller = LIBRARY,
+    ) -> CaseView:  # fmt: skip
+        """Record a request of a data subject as a case; its clock runs from its receipt (data/deadlines.toml).
+        `proof`: what was shown, stored sealed until the case ends. UsageError, NotFound."""
+        asked = Asked(
+            subject=subject, kind=kind, law=law, identity=identity, proof=proof, received_at=received_at,
+            session_id=session_id,
+        )  # fmt: skip
+        return self._verb(lambda: self._cases.open(asked, caller=caller))
+
+    def extend_request(self, case_id: str, *, reason: str, caller: Caller = LIBRARY) -> CaseView:
+        """Take the longer time that the law allows, once, within the first. Conflict, UsageError, NotFound."""
+        return self._verb(lambda: self._cases.extend(case_id, reason=reason, caller=caller))
+
+    def refuse_request(self, case_id: str, *, reason: str, caller: Caller = LIBRARY) -> CaseView:
+        """End a case without doing what was asked, for a reason code. Conflict, UsageError, NotFound."""
+        return self._verb(lambda: self._cases.refuse(case_id, reason=reason, caller=caller))
+
+    def close_request(self, case_id: str, *, outcome: str = "fulfilled", caller: Caller = LIBRARY) -> CaseView:
+        """End a case; an erasure is carried out by it, everything else must have been done. Conflict, NotFound."""
+        return self._verb(lambda: self._cases.close(case_id, outcome=outcome, caller=caller))
+
+    def requests(self, *, everything: bool = False) -> tuple[CaseView, ...]:
+        """Open cases, or all of them; oldest first, with their clocks as they stand now."""
+        return self._cases.list(everything=everything)
+
+    def request(self, case_id: str) -> CaseView:
+        """One case. NotFound."""
+        return self._cases.show(case_id)
+
     def sweep(self, *, dry_run: bool = False, caller: Caller = LIBRARY) -> SweepReport:
         """Discard what is overdue, finish what was interrupted, expire what is due, collect orphans."""
         return self._sweep.preview() if dry_run else self._verb(lambda: self._sweep.sweep(caller=caller))
+
+    def now(self) -> datetime:
+        """The time that deadlines and promises of this home go by."""
+        with self._adapters.database.read() as tx:
+            return tx.now()
+
+    def confirm_clock(self, *, caller: Caller = LIBRARY) -> None:
+        """Say that the clock of this machine is right, after it was moved: results expire by it again."""
+        self._verb(lambda: self._clock_watch.confirm(caller=caller))
+
+    def retention(self) -> tuple[ScheduleRow, ...]:
+        """The retention schedule as it holds now: every kind, its days, how much stands under it, what is overdue."""
+        return self._schedule.rows()
+
+    def plan_retention(self, **days: int) -> tuple[PlannedChange, ...]:
+        """What other days (`features=20`) would delete at the next sweep; nothing is changed. UsageError."""
+        return self._schedule.plan(days)
+
+    def set_retention(self, *, caller: Caller = LIBRARY, **days: int) -> tuple[PlannedChange, ...]:
+        """Set days for kinds of records. What is kept already goes earlier, never later. UsageError."""
+        return self._verb(lambda: self._schedule.set(days, caller=caller))
 
     # --- keys, audit, health ---------------------------------------------------------------------------
 
@@ -403,6 +609,23 @@ class Platform:
         """A proof that an entry is in the log (C2SP tlog-proof), which anyone checks offline. NotFound."""
         return self._read(lambda: self._inspection.prove(event_id, caller=caller))
 
+    def archive_audit(
+        self, path: str | os.PathLike[str], *, before: datetime, caller: Caller = LIBRARY
+    ) -> ArchiveOutcome:
+        """Move the entries of the audit log that were written before that time to a new file, signed. Their hashes
+        stay, so that checkpoints and proofs go on verifying. NotFound, IntegrityError, Conflict, StorageError."""
+        from sottovoce.adapters.archive_file import LocalArchiveFile
+
+        file = LocalArchiveFile(Path(path))
+        return self._verb(lambda: self._archiving.archive(file, before=before, caller=caller))
+
+    def verify_archive(self, path: str | os.PathLike[str]) -> ArchiveOutcome:
+        """Check an archive of this home's log by itself and entry by entry against the log. IntegrityError,
+        UnknownSigner, InputUnreadable."""
+        from sottovoce.adapters.archive_file import LocalArchiveFile
+
+        return self._archiving.verify(LocalArchiveFile(Path(path)))
+
     def report_audit(
         self, *, since: datetime | None = None, until: datetime | None = None, checkpoint: str | None = None
     ) -> AuditSummary:
@@ -421,7 +644,7 @@ class Platform:
         )  # fmt: skip
         doctor = Doctor(
             database=self._adapters.database, keyring=self.keyring, extractor=self._adapters.extractor,
-            oversight=self._oversight, witnessing=self._witnessing, sweep=self._sweep, policy=self._policy,
+            oversight=self._oversight, witnessing=self._witnessing, sweep=self._sweep, cases=self._cases, policy=self._policy,
         )  # fmt: skip
         return doctor.checks(host)
 
@@ -478,6 +701,29 @@ class Platform:
         keys = receipts.trusted_keys(self.identity())
         return Pinned(checkpoint.origin_of(next(iter(keys))), tuple(keys.values()))
 
+    def _export(self, subject: str, out: Path, to: str | None, caller: Caller) -> ExportOutcome:
+        from sottovoce.adapters import export_file
+        from sottovoce.sealing import suites
+
+        recipient = None if to is None else recipients.parse_public(to)
+        sealed_to = None if recipient is None else recipient.key_id.hex()
+        made = self._exports.export(subject, sealed_to=sealed_to, caller=caller)
+        data = made.data
+        if recipient is not None:
+            entropy = self._adapters.entropy
+            envelope_id = entropy(suites.ENVELOPE_ID_BYTES)
+            data = suites.seal_to(recipient, data, envelope_id=envelope_id, random_bytes=entropy)
+        self._exports.check(made.subject_id)
+        export_file.write_new(out, data)
+        try:
+            self._exports.check(made.subject_id)
+        except SottovoceError:
+            export_file.remove(out)
+            raise
+        return ExportOutcome(
+            str(out), len(data), hashlib.sha256(data).hexdigest(), made.made_at, made.counts, sealed_to
+        )
+
     def _state(
         self, action: ConsentAction, subject: str, purposes: Sequence[str], caller: Caller, *,
         notice: bytes | None = None, notice_version: str | None = None, locale: str = "en",
@@ -527,6 +773,19 @@ class Platform:
         return document
 
 
+def read_corpus(folder: Path, subject_from: str) -> Corpus:
+    """The recordings of a folder and who speaks in them (adapters/corpus_folder.py); nothing of them is opened."""
+    from sottovoce.adapters import corpus_folder
+
+    return corpus_folder.read_corpus(folder, subject_from)
+
+
+@cache
+def _deadlines() -> dict[str, Deadline]:
+    """The clocks of laws that are shipped with this release."""
+    return parse_deadlines((files("sottovoce") / "data" / "deadlines.toml").read_text("utf-8"))
+
+
 def outside_checkpoints(text: str) -> tuple[str, ...]:
     """The signed checkpoints in a text that was kept outside, unverified. IntegrityError where there is none."""
     if text.lstrip().startswith("{"):
@@ -542,6 +801,17 @@ def outside_checkpoints(text: str) -> tuple[str, ...]:
     return found
 
 
+def verify_package(
+    path: str | os.PathLike[str], *, key: str | None = None, home: Path | None = None
+) -> portable.Package:
+    """Check a person's package offline, byte by byte, against a pinned key (as verify_receipt). IntegrityError,
+    UnknownSigner, InputUnreadable."""
+    from sottovoce.adapters import export_file
+
+    data = export_file.read(Path(path), limit_bytes=portable.MAXIMUM_BYTES)
+    return portable.unpack(data, trusted=receipts.trusted_keys(_pinned_document(key, home)))
+
+
 def verify_proof(text: str, *, key: str | None = None, home: Path | None = None) -> VerifiedProof:
     """Check a proof that an entry is in an audit log, or a checkpoint alone, offline against a pinned key (as
     verify_receipt). IntegrityError, UnknownSigner."""
@@ -553,6 +823,18 @@ def verify_proof(text: str, *, key: str | None = None, home: Path | None = None)
     proof = checkpoint.parse_proof(text)
     said = checkpoint.verify_proof(proof, leaf_of(proof.extra), origin=origin, trusted=trusted)
     return VerifiedProof(said.origin, said.size, said.root.hex(), proof.index + 1, json.loads(proof.extra))
+
+
+def verify_archive(path: Path, *, key: str | None = None, home: Path | None = None) -> ArchiveOutcome:
+    """Check an archive of an audit log offline against a pinned key (as verify_receipt). IntegrityError,
+    UnknownSigner, InputUnreadable."""
+    from sottovoce.adapters.archive_file import LocalArchiveFile
+
+    keys = receipts.trusted_keys(_pinned_document(key, home))
+    found = archive.verify_archive(
+        LocalArchiveFile(path).lines(), origin=checkpoint.origin_of(next(iter(keys))), trusted=keys.values()
+    )
+    return outcome_of(found)
 
 
 def verify_receipt(text: str, *, key: str | None = None, home: Path | None = None) -> receipts.Receipt:

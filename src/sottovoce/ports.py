@@ -6,21 +6,25 @@ Every port has a working fake in `adapters/memory.py` (shipped, for users' own t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from sottovoce.model.consent import ConsentEvent, NoticeVersion
+from sottovoce.model.corpus import FootprintRow
 from sottovoce.model.event import AuditEvent
 from sottovoce.model.features import Extraction, SandboxLevel
+from sottovoce.model.findings import Findings
 from sottovoce.model.job import Job, JobKind
 from sottovoce.model.keys import EpochRow, KeyRow
-from sottovoce.model.log import EventRow, SignedCheckpoint, TreeNode, WitnessMark
+from sottovoce.model.log import ArchiveCut, EventRow, SignedCheckpoint, TreeNode, WitnessMark
+from sottovoce.model.mark import Mark, MarkKind
 from sottovoce.model.record import Decision, DueRecord, SealedRecord, StoredReceipt
 from sottovoce.model.recording import Recording, RecordingState
-from sottovoce.model.request import ErasureRequest, Tombstone
+from sottovoce.model.request import Case, ErasureRequest, Tombstone
+from sottovoce.model.retention import ClockMark, RetentionRule
 from sottovoce.model.subject import Subject
 
 
@@ -33,6 +37,10 @@ class Clock(Protocol):
 
     def monotonic_s(self) -> float:
         """Seconds for in-process waits; never compared between processes."""
+        ...
+
+    def since_boot(self) -> tuple[str, float]:
+        """Which run of the machine this is, and the seconds since it began, sleep included: what nobody can set."""
         ...
 
 
@@ -187,6 +195,24 @@ class SealedBody:
     body_offset: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one kind of a result goes: the id, key and context that it is sealed under."""
+
+    kind: str  # "features", "insight", "embedding" or "decision"
+    key_id: str
+    key: bytes = field(repr=False)
+    context: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedExtraction:
+    """A result that nobody outside of short-lived processes has seen: ciphertext, and what may be known of it."""
+
+    findings: Findings
+    bodies: Mapping[str, bytes] = field(repr=False)  # kind -> envelope
+
+
 class Source(Protocol):
     """The caller's own file, opened for one analysis; its name is not ours to keep."""
 
@@ -211,6 +237,18 @@ class Extractor(Protocol):
     def extract(self, source: Descriptor | SealedBody, options: ExtractOptions) -> Extraction:
         """AudioRejected (reason of faults.md section 5), IntegrityError (sealed body does not open) or
         ExtractionFailed (child died, ran out of time or memory). Safe to call from several threads."""
+        ...
+
+    def extract_sealed(
+        self,
+        source: Descriptor | SealedBody,
+        options: ExtractOptions,
+        places: Callable[[], Sequence[Place]],
+    ) -> SealedExtraction:
+        """extract(), the insight, and the sealing of both: when it returns, no number of them is or was an object of
+        this process (I1). `places` is asked once, after the recording was measured; what it raises is raised.
+
+        Errors of extract(); UsageError where the places are not those of the result."""
         ...
 
     def close(self) -> None:
@@ -301,6 +339,12 @@ class UnitOfWork(Protocol):
     @property
     def requests(self) -> Requests: ...
     @property
+    def marks(self) -> Marks: ...
+    @property
+    def cases(self) -> Cases: ...
+    @property
+    def policy(self) -> PolicyRows: ...
+    @property
     def events(self) -> Events: ...
     @property
     def log(self) -> Log: ...
@@ -323,9 +367,39 @@ class UnitOfWork(Protocol):
         again); tables without any are left out."""
         ...
 
+    def export_rows(self, subject_id: str, *, pseudonym: str | None) -> dict[str, list[dict[str, Any]]]:
+        """Every row of the subject in every table of the registry, kept ones included, as plain values by table and
+        column: bytes as base64, times in ISO 8601. The audit log by the subject's pseudonym."""
+        ...
+
+    def sealed_columns(self) -> dict[str, tuple[str, ...]]:
+        """Table -> columns that hold ciphertext, of every table of the registry that has a person's rows."""
+        ...
+
     def erase_session_rows(self, session_id: str) -> dict[str, int]:
         """Delete every row of one session, the recording's row and its jobs included; table -> count."""
         ...
+
+    def footprint(self) -> tuple[FootprintRow, ...]:
+        """How many bytes of content are stored: sealed records by their kind, then `decision`, `receipt`,
+        `consent`, `person` and `audit`, zero where there is none."""
+        ...
+
+
+class PolicyRows(Protocol):
+    """What an operator has set in this home, and the mark of its clock."""
+
+    def rules(self) -> tuple[RetentionRule, ...]:
+        """In order of kind."""
+        ...
+
+    def set_rule(self, rule: RetentionRule) -> None:
+        """In place of an earlier one for the same kind."""
+        ...
+
+    def clock(self, tenant: str) -> ClockMark | None: ...
+
+    def set_clock(self, mark: ClockMark) -> None: ...
 
 
 class Subjects(Protocol):
@@ -342,6 +416,10 @@ class Subjects(Protocol):
         ...
 
     def set_erasing(self, subject_id: str) -> None: ...
+
+    def rename(self, subject_id: str, *, blind_index: str, sealed_name: bytes) -> None:
+        """Another outside id. Conflict (reason `subject_exists`) where it is taken in that tenant."""
+        ...
 
     def ids(self) -> tuple[str, ...]:
         """Every subject's id, in order; for checks that look at everybody."""
@@ -407,7 +485,8 @@ class Records(Protocol):
         self, kind: str, *, promised_before: datetime, created_before: datetime, limit: int
     ) -> tuple[DueRecord, ...]:
         """Records of that kind ("decision" for decisions) with expires_at <= promised_before or
-        created_at <= created_before, found by index, at most `limit`."""
+        created_at <= created_before, found by index, at most `limit`; none of a person whose data is restricted or
+        under a legal hold (C10b)."""
         ...
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -419,7 +498,7 @@ class Records(Protocol):
         ...
 
     def existing(self, ids: Sequence[str]) -> frozenset[str]:
-        """Those of the ids that have a record or decision."""
+        """Those of the ids that have a record or decision, or seal what a case holds as proof of identity."""
         ...
 
 
@@ -444,6 +523,46 @@ class Requests(Protocol):
         ...
 
     def tombstones(self) -> tuple[Tombstone, ...]: ...
+
+
+class Marks(Protocol):
+    def add(self, mark: Mark) -> None: ...
+
+    def get(self, mark_id: str) -> Mark | None: ...
+
+    def of_subject(self, subject_id: str) -> tuple[Mark, ...]:
+        """All of them, lifted ones too, oldest first."""
+        ...
+
+    def standing(self, kind: MarkKind) -> tuple[Mark, ...]:
+        """Those of a kind that are not lifted, of everybody, oldest first."""
+        ...
+
+    def lift(self, mark_id: str, *, at: datetime) -> bool:
+        """False where it is lifted already, or not there."""
+        ...
+
+
+class Cases(Protocol):
+    def add(self, case: Case) -> None: ...
+
+    def get(self, case_id: str) -> Case | None: ...
+
+    def swap(self, new: Case, *, expected: Case) -> bool:
+        """Write `new` only where the stored row still equals `expected` in state and extended_at."""
+        ...
+
+    def of_subject(self, subject_id: str) -> tuple[Case, ...]:
+        """Oldest first."""
+        ...
+
+    def unfinished(self) -> tuple[Case, ...]:
+        """Open and closing ones, oldest first."""
+        ...
+
+    def latest(self, *, limit: int) -> tuple[Case, ...]:
+        """The newest so many, oldest first."""
+        ...
 
 
 class Events(Protocol):
@@ -480,7 +599,7 @@ class Events(Protocol):
         ...
 
     def leaves(self, start: int, end: int) -> tuple[bytes, ...]:
-        """The stored leaf hashes of the entries numbered start + 1 to end."""
+        """The stored leaf hashes of the entries numbered start + 1 to end, archived ones included."""
         ...
 
     def latest(
@@ -500,8 +619,34 @@ class Events(Protocol):
     def of_pseudonym(self, pseudonym: str) -> tuple[AuditEvent, ...]: ...
 
 
+class ArchiveFile(Protocol):
+    """A file outside the home, named by the operator, for an old part of the audit log."""
+
+    def write(self, lines: Iterable[bytes]) -> None:
+        """Make it; it is durable when this returns (file and folder fsynced), and nothing is left of it after an
+        exception. Conflict (reason `file_exists`); StorageError."""
+        ...
+
+    def lines(self) -> Iterator[bytes]:
+        """Its lines, newlines included, read anew from the disk. InputUnreadable."""
+        ...
+
+
 class Log(Protocol):
-    """What stands beside the entries: nodes of their tree, signed checkpoints, and who has seen them."""
+    """What stands beside the entries: nodes of their tree, signed checkpoints, who has seen them, and archives."""
+
+    def archive(self, cut: ArchiveCut) -> int:
+        """Take the contents of all entries numbered up to `cut.size` out of the log and keep their leaf hashes; how
+        many. Conflict (reason `cut_exists`)."""
+        ...
+
+    def archived(self) -> int:
+        """Number of the last entry whose contents were taken out; 0 where there is none."""
+        ...
+
+    def cuts(self) -> tuple[ArchiveCut, ...]:
+        """Oldest first."""
+        ...
 
     def nodes(self, level: int, start: int, end: int) -> tuple[bytes, ...]:
         """The stored nodes start..end-1 of a level (8, 16, ...), in order."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -25,7 +26,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +35,7 @@ from typing import Any
 from sottovoce import app
 from sottovoce.adapters import source_file
 from sottovoce.adapters.database import SqliteDatabase
+from sottovoce.adapters.memory import InlineExtractor
 from sottovoce.errors import AudioRejected, SottovoceError, StorageError
 from sottovoce.model.features import Extraction, FeatureVector, Quality
 from sottovoce.model.recording import RecordingState
@@ -169,7 +171,7 @@ class WatchedBlobs(Watched):
             self._points.hit(f"before {self._label} rename")
 
 
-class ReadingExtractor:
+class ReadingExtractor(InlineExtractor):
     """Reads what it is given, as the sealed child does, and answers with numbers, or refuses."""
 
     refuses = False
@@ -350,6 +352,14 @@ def in_child(work: Callable[[], Any]) -> tuple[int, Any]:
     return os.waitstatus_to_exitcode(status), json.loads(answer or b"null")
 
 
+def warm(modules: list[str]) -> None:
+    """Import what a child needed once, so that the next ones find it there."""
+    for name in modules:
+        if name.startswith(("sottovoce.", "cryptography.", "sqlalchemy.", "alembic.")):
+            with suppress(ImportError):
+                importlib.import_module(name)
+
+
 def run(scenario: str, home: Path, source: Path, points: Points) -> dict[str, Any]:
     """The scenario under faults; what it acknowledged."""
     SOURCE[:] = [source]
@@ -410,7 +420,7 @@ def _fsck(platform: app.Platform, when: str) -> list[str]:
 def _receipts(platform: app.Platform, home: Path) -> list[str]:
     """Every receipt verifies against the identity that the home has pinned."""
     with platform._adapters.database.read() as tx:
-        receipts = [r for person in _people(tx, platform) for r in tx.receipts.of_subject(person)]
+        receipts = [r for person in _people(tx) for r in tx.receipts.of_subject(person)]
     dirty = []
     for receipt in receipts:
         try:
@@ -457,7 +467,7 @@ def _records(
 def _stores(platform: app.Platform) -> list[str]:
     dirty = [f"a body is left: finished={info.finished}" for info in platform._adapters.bodies.list()]
     with platform._adapters.database.read() as tx:
-        kept = {row.id for person in _people(tx, platform) for s in tx.recordings.of_subject(person)
+        kept = {row.id for person in _people(tx) for s in tx.recordings.of_subject(person)
                 for row in (*tx.records.of_session(s.id), *tx.records.decisions_of_session(s.id))}  # fmt: skip
     for row in platform.keyring.rows():
         if row.kind == "recording":
@@ -467,9 +477,8 @@ def _stores(platform: app.Platform) -> list[str]:
     return dirty
 
 
-def _people(tx: Any, platform: app.Platform) -> list[str]:
-    person = platform._record.people.find(tx, "anna")
-    return [person.id] if person else []
+def _people(tx: Any) -> list[str]:
+    return list(tx.subjects.ids())
 
 
 # --- the campaign ------------------------------------------------------------------------------------------
@@ -479,13 +488,15 @@ def campaign(scenario: str, modes: list[str], folder: Path) -> dict[str, Any]:
     base, source = folder / "base", folder / "source.wav"
     source.write_bytes(AUDIO)
 
-    def prepare() -> None:
+    def prepare() -> list[str]:
         with opened(base, Points(), **PREPARED_WITH.get(scenario, {})) as platform:
             SCENARIOS[scenario][0](platform, source)
+        return sorted(sys.modules)
 
-    code, problem = in_child(prepare)
+    code, used = in_child(prepare)
     if code:
-        sys.exit(f"the home could not be prepared: {problem}")
+        sys.exit(f"the home could not be prepared: {used}")
+    warm(used)
     _, dry = in_child(lambda: run(scenario, fresh(base, folder), source, Points()))
     if not isinstance(dry, dict) or "acknowledged" not in dry:
         sys.exit(f"the scenario does not run without faults: {dry}")

@@ -3,9 +3,10 @@
     python tests/faults/full_disk.py VERB [--step 1]        VERB: analyze, submit, work, erase
 
 Runs itself in a mount namespace of its own with a small tmpfs. For a growing number of free blocks, from none to as
-many as the verb needs, the verb runs on a copy of a prepared home beside a file that fills the rest. It has to end
-well or with a declared storage error; what was kept before still opens; an erasure of another person goes through on
-the full disk; and with room again `fsck` finds nothing. Prints JSON; `{"not_run": why}` where there is no namespace.
+many as the verb needs, a copy of a prepared home is opened, a file fills the rest of the disk, and the verb runs. It
+has to end well or with a declared storage error; an erasure of another person goes through on the full disk, in the
+same process and in a new one; with room again what was kept before opens and `fsck` finds nothing. Prints JSON;
+`{"not_run": why}` where there is no namespace or no tmpfs.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 DISK_BYTES = 28 << 20
+BALLAST = "ballast"
 DECLARED = {"storage_full", "storage", "storage_busy", "home"}
 VERBS = ("analyze", "submit", "work", "erase")
 
@@ -42,51 +45,58 @@ campaign = load("campaign")
 
 def prepare(home: Path, source: Path, verb: str) -> dict[str, str]:
     with campaign.opened(home, campaign.Points()) as platform:
-        for who in ("anna", "berta", "carla"):
+        for who in ("anna", "berta", "carla", "dora"):
             platform.grant(subject=who, purposes=campaign.ALL)
         old = platform.analyze(source, subject="berta").session_id
         platform.analyze(source, subject="carla")
+        platform.analyze(source, subject="dora")
         if verb in ("work", "erase"):
             platform.submit(source, subject="anna")
     return {"old": old}
 
 
-def verb_on(home: Path, source: Path, verb: str) -> str:
-    """Run the verb; "ok" or the code it was refused with."""
+def verb_on(home: Path, source: Path, verb: str, free_blocks: int) -> dict[str, Any]:
+    """Open the home, fill the disk, run the verb, then erase another person; "ok" or the code of a refusal each."""
+    with campaign.opened(home, campaign.Points()) as platform:
+        fill(home.parent, free_blocks)
+        return {
+            "answer": answered(lambda: run_verb(platform, source, verb)),
+            "erasing": answered(lambda: str(platform.erase(subject="dora").result)),
+        }
+
+
+def run_verb(platform: Any, source: Path, verb: str) -> str:
+    if verb == "work":
+        outcome = platform.work_next()
+        return "ok" if outcome is not None and outcome.failure is None else f"{outcome and outcome.failure}"
+    if verb == "erase":
+        return str(platform.erase(subject="anna").result)
+    getattr(platform, verb)(source, subject="anna")
+    return "ok"
+
+
+def answered(work: Callable[[], str]) -> str:
     try:
-        with campaign.opened(home, campaign.Points()) as platform:
-            if verb == "work":
-                outcome = platform.work_next()
-                return (
-                    "ok"
-                    if outcome is not None and outcome.failure is None
-                    else f"{outcome and outcome.failure}"
-                )
-            if verb == "erase":
-                return str(platform.erase(subject="anna").result)
-            getattr(platform, verb)(source, subject="anna")
-        return "ok"
+        return work()
     except campaign.SottovoceError as error:
         return str(error.public_code)
 
 
 def still_reads(home: Path, session_id: str) -> str:
-    """Old data on a full disk: the keys open it, though its audit entry may find no room (then it is refused)."""
-    try:
+    def read() -> str:
         with campaign.opened(home, campaign.Points()) as platform:
-            return (
-                "ok" if platform.show(session_id, purpose="subject_access").features is not None else "empty"
-            )
-    except campaign.SottovoceError as error:
-        return str(error.public_code)
+            shown = platform.show(session_id, purpose="subject_access")
+            return "ok" if shown.features is not None else "empty"
+
+    return answered(read)
 
 
 def erase(home: Path) -> str:
-    try:
+    def work() -> str:
         with campaign.opened(home, campaign.Points()) as platform:
             return str(platform.erase(subject="carla").result)
-    except campaign.SottovoceError as error:
-        return str(error.public_code)
+
+    return answered(work)
 
 
 def sound(home: Path) -> list[str]:
@@ -98,7 +108,7 @@ def sound(home: Path) -> list[str]:
 
 def fill(folder: Path, free_blocks: int) -> Path:
     """Take everything but so many blocks."""
-    ballast = folder / "ballast"
+    ballast = folder / BALLAST
     room = os.statvfs(folder)
     take = max(0, room.f_bavail - free_blocks) * room.f_frsize
     fd = os.open(ballast, os.O_WRONLY | os.O_CREAT, 0o600)
@@ -109,17 +119,21 @@ def fill(folder: Path, free_blocks: int) -> Path:
 
 def one(disk: Path, base: Path, source: Path, verb: str, free_blocks: int, old: str) -> dict[str, Any]:
     home = Path(shutil.copytree(base, disk / "home"))
-    ballast = fill(disk, free_blocks)
     dirty = []
-    _, answer = campaign.in_child(lambda: verb_on(home, source, verb))
-    if answer not in ("ok", "erased", *DECLARED):
-        dirty.append(f"the verb ended with {answer}")
-    if verb == "erase" and answer != "erased":
-        dirty.append(f"the erasure did not go through: {answer}")
+    code, said = campaign.in_child(lambda: verb_on(home, source, verb, free_blocks))
+    if code:
+        dirty.append(f"no error of ours: {str(said).strip().splitlines()[-1]}")
+        said = {"answer": "none", "erasing": "none"}
+    if said["answer"] not in ("ok", "erased", *DECLARED):
+        dirty.append(f"the verb ended with {said['answer']}")
+    if verb == "erase" and said["answer"] != "erased":
+        dirty.append(f"the erasure did not go through: {said['answer']}")
+    if said["erasing"] != "erased":
+        dirty.append(f"no erasure of another person in the same process: {said['erasing']}")
     _, erased = campaign.in_child(lambda: erase(home))
     if erased != "erased":
         dirty.append(f"no erasure on the full disk: {erased}")
-    ballast.unlink()
+    (disk / BALLAST).unlink(missing_ok=True)
     _, read = campaign.in_child(lambda: still_reads(home, old))
     if read != "ok":
         dirty.append(f"old data do not open: {read}")
@@ -128,7 +142,7 @@ def one(disk: Path, base: Path, source: Path, verb: str, free_blocks: int, old: 
         [f"afterwards: {code}" for code in findings] if looked == 0 else [f"not opened again: {findings}"]
     )
     shutil.rmtree(home)
-    return {"free_blocks": free_blocks, "answer": answer, "dirty": dirty}
+    return {"free_blocks": free_blocks, "answer": said["answer"], "dirty": dirty}
 
 
 def run(verb: str, step: int) -> dict[str, Any]:
@@ -163,16 +177,11 @@ def main() -> None:
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if not given.inside:
-        again = [sys.executable, __file__, given.verb, "--step", str(given.step), "--inside"]
-        inside = subprocess.run(
-            ["unshare", "--mount", "--", *again], capture_output=True, text=True, check=False
-        )
-        if not inside.stdout:
+        if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
             print(json.dumps({"not_run": "no mount namespace here"}), end="")
-            sys.stderr.write(inside.stderr)
-            sys.exit(0)
-        print(inside.stdout, end="")
-        sys.exit(inside.returncode)
+            return
+        again = [sys.executable, __file__, given.verb, "--step", str(given.step), "--inside"]
+        sys.exit(subprocess.run(["unshare", "--mount", "--", *again], check=False).returncode)
     result = run(given.verb, given.step)
     print(json.dumps(result), end="")
     sys.exit(1 if result.get("dirty") else 0)

@@ -1,15 +1,20 @@
-"""`make faults`: every campaign of this folder in full; prints the table and keeps it in docs/reference/figures.md.
+"""`make faults`: every campaign of this folder in full; prints the tables and keeps them in docs/reference/figures.md.
 
-python tests/faults/report.py [--kills 500] [--step 4] [--record]
+python tests/faults/report.py [--kills 500] [--step 4] [--only points|errors|disk|kills] [--record]
+
+Printed is every point of every scenario, killed and raised; kept is a line for each scenario.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import platform
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,56 +23,107 @@ sys.path.insert(0, str(HERE.parents[1] / "scripts"))
 
 from figures import record  # noqa: E402
 
-SCENARIOS = (
-    "grant", "refuse", "withdraw", "analyze", "analyze-once", "analyze-unlink", "submit", "work", "hold", "retry",
-    "expire", "erase", "erase-session", "rotate", "identity",
-)  # fmt: skip
+SHAPES = {  # scenario -> in which shape the audio of that home came
+    "grant": "none yet", "refuse": "sealed body", "withdraw": "sealed body", "analyze": "inline",
+    "analyze-once": "inline", "analyze-unlink": "inline", "submit": "sealed body", "work": "sealed body",
+    "hold": "sealed body", "retry": "sealed body", "expire": "both", "erase": "both", "erase-session": "both",
+    "rotate": "both", "identity": "inline",
+}  # fmt: skip
+EVERY_CALL = (
+    "analyze",
+    "submit",
+    "work",
+    "erase",
+)  # where the disk fails at each call; elsewhere at every fourth
+SOME_CALLS = ("analyze-once", "analyze-unlink", "withdraw", "expire", "erase-session", "rotate")
+LOST = ("an acknowledged",)
+AUDIO = ("audio in clear", "a body is left", "a recording's key is left")
+Part = tuple[str, int]  # Markdown, and how much of it is bad
 
 
 def run(script: str, *arguments: str) -> dict[str, Any]:
     command = [sys.executable, str(HERE / script), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found: dict[str, Any] = json.loads(done.stdout) if done.stdout else {"failed": done.stderr[-2000:]}
+    if "failed" in found:
+        print(found["failed"], file=sys.stderr)
     return found
 
 
-def fault_rows() -> tuple[list[str], int]:
-    lines, bad = (
-        ["| scenario | points | killed | raised | dirty | outside any point |", "|---|---|---|---|---|---|"],
-        0,
-    )
-    for scenario in SCENARIOS:
+def of_kind(rows: list[dict[str, Any]], words: tuple[str, ...]) -> int:
+    """How many rows have something of that kind among what was dirty."""
+    return sum(any(word in what for what in row["dirty"] for word in words) for row in rows)
+
+
+def points(_: argparse.Namespace) -> Part:
+    head = [
+        "scenario",
+        "audio came",
+        "points",
+        "killed",
+        "raised",
+        "dirty",
+        "acknowledged lost",
+        "audio left",
+    ]
+    lines = ["| " + " | ".join([*head, "outside any point"]) + " |", "|---|---|" + "---:|" * 7]
+    bad = 0
+    for scenario, shape in SHAPES.items():
         found = run("campaign.py", scenario)
         if "failed" in found:
-            lines.append(f"| {scenario} | did not run | | | | |")
+            lines.append(f"| {scenario} | {shape} | did not run | | | | | | |")
             bad += 1
             continue
-        modes = Counter(row["mode"] for row in found["rows"])
-        dirty, astray = len(found["dirty"]), len(found["astray"])
-        lines.append(
-            f"| {scenario} | {found['points']} | {modes['kill']} | {modes['raise']} | {dirty} | {astray} |"
-        )
-        print(lines[-1], flush=True)
-        bad += dirty + astray
-    return lines, bad
+        for number in range(0, len(found["rows"]), 2):
+            print(point_line(scenario, shape, *found["rows"][number : number + 2]))
+        rows, modes = found["dirty"], Counter(row["mode"] for row in found["rows"])
+        cells = [scenario, shape, found["points"], modes["kill"], modes["raise"], len(rows)]
+        cells += [of_kind(rows, LOST), of_kind(rows, AUDIO), len(found["astray"])]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+        bad += len(rows) + len(found["astray"])
+    return "\n".join(lines), bad
 
 
-def disk_rows(step: str) -> tuple[list[str], int]:
-    lines, bad = ["| full disk during | tries | refused | dirty |", "|---|---|---|---|"], 0
-    for verb in ("analyze", "submit", "work", "erase"):
-        found = run("full_disk.py", verb, "--step", step)
+def point_line(scenario: str, shape: str, killed: dict[str, Any], raised: dict[str, Any]) -> str:
+    said = ["; ".join(row["dirty"]) or "clean" for row in (killed, raised)]
+    return f"| {scenario} | {shape} | {killed['point']} {killed['name']} | killed: {said[0]} | raised: {said[1]} |"
+
+
+def errors(_: argparse.Namespace) -> Part:
+    """The disk answers EIO once, EIO or ENOSPC from there on, or takes half a write."""
+    lines = ["| disk error during | calls | tries | refused | dirty | acknowledged lost | audio left |"]
+    lines.append("|---|---:|---:|---:|---:|---:|---:|")
+    bad = 0
+    for scenario in (*EVERY_CALL, *SOME_CALLS):
+        found = run("io_errors.py", scenario, "--step", "1" if scenario in EVERY_CALL else "4")
+        if "tries" not in found:
+            lines.append(f"| {scenario} | not run: {found.get('not_run', 'it failed')} | | | | | |")
+            bad += int("failed" in found)
+            continue
+        rows = found["dirty"]
+        for row in rows:
+            print(f"{scenario}, call {row['call']}, {row['how']}: {'; '.join(row['dirty'])}")
+        cells = [scenario, sum(found["calls"].values()), found["tries"], found["refused"], len(rows)]
+        lines.append("| " + " | ".join(map(str, [*cells, of_kind(rows, LOST), of_kind(rows, AUDIO)])) + " |")
+        bad += len(rows)
+    return "\n".join(lines), bad
+
+
+def disk(given: argparse.Namespace) -> Part:
+    lines, bad = ["| full disk during | tries | refused | dirty |", "|---|---:|---:|---:|"], 0
+    for verb in EVERY_CALL:
+        found = run("full_disk.py", verb, "--step", given.step)
         if "tries" not in found:
             lines.append(f"| {verb} | not run: {found.get('not_run', 'it failed')} | | |")
             bad += int("failed" in found)
         else:
             lines.append(f"| {verb} | {found['tries']} | {found['refused']} | {len(found['dirty'])} |")
             bad += len(found["dirty"])
-        print(lines[-1], flush=True)
-    return lines, bad
+    return "\n".join(lines), bad
 
 
-def kill_line(kills: str) -> tuple[str, int]:
-    found = run("kills.py", "--kills", kills)
+def kills(given: argparse.Namespace) -> Part:
+    found = run("kills.py", "--kills", given.kills)
     if "failed" in found:
         return "Random kills did not run.", 1
     left = found["bodies_left"] + found["keys_of_recordings_left"] + found["findings"]
@@ -76,23 +132,39 @@ def kill_line(kills: str) -> tuple[str, int]:
         f"{found['acknowledged']} acknowledgements, {len(found['dirty'])} dirty, {found['bodies_left']} bodies and "
         f"{found['keys_of_recordings_left']} keys of recordings left, {found['findings']} findings of `fsck`."
     )
+    for what in found["dirty"]:
+        print(what)
     return text, len(found["dirty"]) + left
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Part]] = {
+    "points": points, "errors": errors, "disk": disk, "kills": kills,
+}  # fmt: skip
 
 
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", default="500")
     parser.add_argument("--step", default="4", help="blocks of 4 KiB between two tries on a full disk")
+    parser.add_argument("--only", choices=PARTS, action="append")
     parser.add_argument("--record", action="store_true")
     given = parser.parse_args()
-    faults, bad_faults = fault_rows()
-    disks, bad_disks = disk_rows(given.step)
-    kills, bad_kills = kill_line(given.kills)
-    print(kills)
-    body = "\n".join([*faults, "", *disks, "", kills, "", "EIO at each write: not run in this version."])
-    if given.record:
-        record("faults", "Faults", body, conditions=f"a try every {given.step} blocks of 4 KiB")
-    return int(bool(bad_faults + bad_disks + bad_kills))
+    texts, bad = [], 0
+    for name, part in PARTS.items():
+        if given.only and name not in given.only:
+            continue
+        text, wrong = part(given)
+        print(text, "\n", flush=True)
+        texts.append(text)
+        bad += wrong
+    if given.record and not given.only:
+        conditions = (
+            f"SQLite {sqlite3.sqlite_version}, {platform.libc_ver()[0]} {platform.libc_ver()[1]}; calls: writes, "
+            f"truncations, allocations and fsyncs below the home, in {', '.join(EVERY_CALL)} each, else every fourth; "
+            f"full disk: a try every {given.step} blocks of 4 KiB"
+        )
+        record("faults", "Faults", "\n\n".join(texts), conditions=conditions)
+    return int(bool(bad))
 
 
 if __name__ == "__main__":

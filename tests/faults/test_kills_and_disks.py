@@ -1,4 +1,4 @@
-"""Real processes killed at random, and a disk that is full at every possible moment; `make faults` runs many more."""
+"""Real processes killed at random, and a disk that is full or fails at any moment; `make faults` runs many more."""
 
 from __future__ import annotations
 
@@ -40,3 +40,17 @@ def test_F10_I10_a_full_disk_at_any_moment_loses_nothing_and_erasing_goes_on(ver
     found = run("full_disk.py", verb, "--step", "30")
     assert found["dirty"] == []
     assert found["tries"] >= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scenario", "step"), [("submit", "24"), ("erase", "24")])
+def test_F10_I10_a_disk_that_fails_at_any_write_loses_nothing_and_erasing_goes_on(
+    scenario: str, step: str
+) -> None:
+    """Where the disk answers a write with an error, once or from then on, or takes only half of it, the verb ends with
+    a declared error or well, old data open afterwards, and an erasure goes through."""
+    found = run("io_errors.py", scenario, "--step", step)
+    assert found["dirty"] == []
+    assert found["tries"] >= 8
+    assert {"write", "pwrite", "fsync"} <= set(found["calls"])
+    assert found["refused"] >= 1

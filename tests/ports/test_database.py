@@ -25,10 +25,11 @@ from sottovoce.errors import Conflict, IntegrityError, SchemaNewer, SottovoceErr
 from sottovoce.model.consent import ConsentAction, ConsentEvent, NoticeVersion, material_ordinals
 from sottovoce.model.event import AuditEvent
 from sottovoce.model.job import Job
-from sottovoce.model.log import EventRow, SignedCheckpoint, TreeNode, WitnessMark
+from sottovoce.model.log import ArchiveCut, EventRow, SignedCheckpoint, TreeNode, WitnessMark
 from sottovoce.model.record import Decision, SealedRecord, StoredReceipt
 from sottovoce.model.recording import FINAL, Recording, RecordingState
 from sottovoce.model.request import ErasureRequest, Tombstone
+from sottovoce.model.retention import ClockMark, RetentionRule
 from sottovoce.model.subject import Subject, SubjectState
 from sottovoce.ports import Database, UnitOfWork
 
@@ -68,6 +69,30 @@ def sqlite(tmp_path: Path) -> Iterator[SqliteDatabase]:
     opened = SqliteDatabase(tmp_path / "data.db", busy_timeout_s=0.2, reserve_bytes=1 << 16)
     yield opened
     opened.close()
+
+
+def test_rules_are_replaced_and_the_mark_of_the_clock_too(database: Database) -> None:
+    with database.begin() as tx:
+        assert tx.policy.rules() == ()
+        assert tx.policy.clock("default") is None
+        tx.policy.set_rule(RetentionRule("insight", "default", 20, T0))
+        tx.policy.set_rule(RetentionRule("features", "default", 10, T0))
+        tx.policy.set_rule(RetentionRule("insight", "default", 5, T0 + DAY))
+        tx.policy.set_clock(ClockMark("default", "one", T0))
+        tx.policy.set_clock(ClockMark("default", "two", T0 + HOUR))
+    with database.read() as tx:
+        assert tx.policy.rules() == (
+            RetentionRule("features", "default", 10, T0),
+            RetentionRule("insight", "default", 5, T0 + DAY),
+        )
+        assert tx.policy.clock("default") == ClockMark("default", "two", T0 + HOUR)
+        assert tx.policy.clock("other") is None
+
+
+def test_the_footprint_of_an_empty_database_names_every_kind(database: Database) -> None:
+    with database.read() as tx:
+        rows = {row.kind: (row.count, row.size_bytes) for row in tx.footprint()}
+    assert rows == dict.fromkeys(("decision", "receipt", "consent", "person", "audit"), (0, 0))
 
 
 # --- values ----------------------------------------------------------------------------------------
@@ -826,6 +851,31 @@ def test_nodes_checkpoints_and_marks_stand_beside_the_log(database: Database) ->
             tx.log.set_mark(WitnessMark("file-1", size, T0))
     with database.read() as tx:
         assert tx.log.mark("file-1") == WitnessMark("file-1", 10, T0)
+
+
+def test_C29a_an_archive_takes_contents_out_and_leaves_the_hashes(database: Database) -> None:
+    """Of archived entries the log keeps the leaf hash and nothing else; those after them stay as they are."""
+    with database.begin() as tx:
+        for n in range(1, 8):
+            tx.events.add(event(n))
+        tx.events.number([(f"evt_{n}", n, bytes([n]) * 32) for n in range(1, 7)])
+    with database.begin() as tx:
+        assert (tx.log.archived(), tx.log.cuts()) == (0, ())
+        assert tx.log.archive(first := ArchiveCut(2, T0, T0 - HOUR, "signed 2")) == 2
+    with database.begin() as tx:
+        assert tx.log.archive(second := ArchiveCut(5, T0, T0, "signed 5")) == 3
+        with pytest.raises(Conflict):
+            tx.log.archive(ArchiveCut(5, T0, T0, "again"))
+    with database.read() as tx:
+        assert (tx.log.archived(), tx.log.cuts()) == (5, (first, second))
+        assert tx.events.leaves(0, 7) == tuple(event(n).leaf for n in range(1, 7))
+        assert tx.events.leaves(1, 3) == (event(2).leaf, event(3).leaf)
+        assert tx.events.leaves(4, 6) == (event(5).leaf, event(6).leaf)
+        assert tx.events.leaves(3, 3) == ()
+        assert [one.id for one in tx.events.iterate()] == ["evt_6"]
+        assert [one.id for one in tx.events.latest(limit=9)] == ["evt_6", "evt_7"]
+        assert tx.events.get("evt_3") is None
+        assert tx.events.head() == (6, bytes([6]) * 32)
 
 
 def test_what_can_be_done_again_is_committed_too(database: Database) -> None:

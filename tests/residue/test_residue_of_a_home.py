@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import sqlite3
+import struct
 import sys
 from pathlib import Path
 
@@ -18,22 +21,39 @@ from sottovoce.doors.cli.residue_search import Needles
 NOISE = residue_search.marked_samples(5, samples=4_000)
 NEEDLES = Needles(tuple(residue_search.audio_needles(NOISE)))
 
-# A debug line that somebody forgot: what is to be analysed is written to a temporary file, or to the log.
+# A debug line that somebody forgot: what is given to the extractor, or what comes of it, is written or kept.
+AUDIO_LEAK = """
+def leaking(self, source, *others):
+    data = os.pread(source.fd, 1 << 20, 0)
+    if data[:4] == b"RIFF":
+        {leak}
+    return plain(self, source, *others)
+SealedExtractor.extract, plain = leaking, SealedExtractor.extract
+"""
+RESULT_LEAK = """
+def leaking(self, source, options, places):
+    result = self.extract(source, options)
+    values, stored = result.features.values, result.features.to_float32_bytes()
+    {leak}
+    return plain(self, source, options, places)
+SealedExtractor.extract_sealed, plain = leaking, SealedExtractor.extract_sealed
+"""
+_FILE, _LOG = "open(os.path.join(os.environ['TMPDIR'], 'debug.raw'), 'ab').write", "sys.stderr.write"
 LEAKS = {
-    "a temporary file": "open(os.path.join(os.environ['TMPDIR'], 'debug.raw'), 'ab').write(os.pread(fd, 1 << 20, 0))",
-    "the log": "sys.stderr.write(base64.b64encode(os.pread(fd, 1 << 20, 0)).decode())",
-    "memory": "kept.append(os.pread(fd, 1 << 20, 0))",
+    "audio in a temporary file": ("files", AUDIO_LEAK.format(leak=f"{_FILE}(data)")),
+    "audio in the log": ("files", AUDIO_LEAK.format(leak=f"{_LOG}(base64.b64encode(data).decode())")),
+    "audio in memory": ("memory", AUDIO_LEAK.format(leak="kept.append(data)")),
+    "results in a temporary file": ("files", RESULT_LEAK.format(leak=f"{_FILE}(stored)")),
+    "results in the log": ("files", RESULT_LEAK.format(leak=f"{_LOG}(str(list(values)).replace(' ', ''))")),
+    "results as numbers in memory": ("memory", RESULT_LEAK.format(leak="kept.append(values)")),
+    "results as bytes in memory": ("memory", RESULT_LEAK.format(leak="kept.append(stored)")),
 }
 LEAKY = """
 import base64, os, sys
 from sottovoce.adapters.extractor import SealedExtractor
 from sottovoce.doors.cli import residue_handler
-kept, plain = [], SealedExtractor.extract
-def leaking(self, source, options):
-    fd = source.fd
-    {leak}
-    return plain(self, source, options)
-SealedExtractor.extract = leaking
+kept = []
+{leak}
 raise SystemExit(residue_handler.main(sys.argv[1:]))
 """
 
@@ -41,7 +61,8 @@ raise SystemExit(residue_handler.main(sys.argv[1:]))
 @pytest.mark.slow
 def test_I1_C9b_X13_X16_no_window_of_marked_recordings_is_left_anywhere(tmp_home: Path) -> None:
     """Of recordings that were submitted, analysed, broken, killed at work and erased, no piece of audio is found in any
-    file of the home, in temporary folders, logs or memory, and no piece of the features in any file."""
+    file of the home, in temporary folders, logs or memory, and no number of their results in any file, nor in the
+    memory of the process that worked them off."""
     report = residue_run.run(tmp_home, recordings=24)
     assert report.clean, report
     at_rest = [stage for stage in report.stages if stage.medium == "files"]
@@ -58,16 +79,17 @@ def test_I1_C9b_X13_X16_no_window_of_marked_recordings_is_left_anywhere(tmp_home
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", list(LEAKS))
-def test_X08_a_forgotten_debug_line_is_found(tmp_home: Path, place: str) -> None:
-    """A line that writes what it is given to a temporary file, to the log or keeps it in memory is noticed."""
-    handler = (sys.executable, "-c", LEAKY.format(leak=LEAKS[place]))
+@pytest.mark.parametrize("leak", list(LEAKS))
+def test_X08_I1_a_forgotten_debug_line_is_found(tmp_home: Path, leak: str) -> None:
+    """A line that writes a recording or its result to a temporary file or the log, or keeps it in memory, is noticed,
+    and the verdict says so."""
+    medium, code = LEAKS[leak]
+    handler = (sys.executable, "-c", LEAKY.format(leak=code))
     report = residue_run.run(tmp_home, recordings=6, handler=handler)
-    if place == "memory" and not all(stage.run for stage in report.stages):
+    if medium == "memory" and not all(stage.run for stage in report.stages):
         pytest.skip("not run: the memory of other processes cannot be read here")
     assert not report.clean
-    media = {stage.medium for stage in report.stages if stage.found}
-    assert media >= {"memory" if place == "memory" else "files"}
+    assert {stage.medium for stage in report.stages if stage.found and stage.promised} >= {medium}
 
 
 @pytest.mark.parametrize("secure", [True, False])
@@ -85,11 +107,11 @@ def test_X13_deleted_rows_leave_no_bytes_and_without_secure_delete_they_would(
         monkeypatch.setattr(sqlite_engine, "_prepare", careless)
     database = SqliteDatabase(tmp_path / "data.db", reserve_bytes=1 << 16)
     try:
+        columns = "id, tenant, subject_id, session_id, pseudonym, requested_at, completed_at, receipt"
         with database._writing.begin() as connection:
             for number, window in enumerate(NEEDLES.windows):
-                connection.exec_driver_sql("INSERT INTO requests VALUES (?,?,?,?,?,?,?,?)", (
-                    f"r{number}", "default", "s", None, "p", number, None, window.hex() + str(window),
-                ))  # fmt: skip
+                row = (f"r{number}", "default", "s", None, "p", number, None, window.hex() + str(window))
+                connection.exec_driver_sql(f"INSERT INTO requests ({columns}) VALUES (?,?,?,?,?,?,?,?)", row)
                 connection.exec_driver_sql(
                     "UPDATE requests SET pseudonym = ? WHERE id = ?", (window, f"r{number}")
                 )
@@ -121,6 +143,32 @@ def test_a_window_across_two_pieces_of_a_file_is_found(
 def test_unrelated_bytes_hold_no_window() -> None:
     other = residue_search.marked_samples(6, samples=100_000).tobytes()
     assert NEEDLES.found_in(other) == set()
+
+
+RESULT = [20.0 + 1 / (7 + n) for n in range(88)]
+TOLD = {"pitch_level": 123.456789012345, "hnr": None, "jitter": 1.23456789012345, "shimmer": 0.1234567890123}
+
+
+def test_I1_a_result_is_found_in_every_form(tmp_path: Path) -> None:
+    """The search knows a result as raw numbers, as text, in base64, and number by number."""
+    needles = Needles(tuple(residue_search.unique_needles([residue_search.value_needles(RESULT, TOLD)])))
+    row = struct.pack("<88f", *RESULT)
+    forms = {
+        "float32": row,
+        "float64": struct.pack("<88d", *RESULT),
+        "text": json.dumps(RESULT, separators=(",", ":")).encode(),
+        "insight": json.dumps(TOLD, separators=(",", ":")).encode(),
+        "one number": bytes(16) + struct.pack("<d", RESULT[40]),
+        **{f"base64, shifted by {n}": base64.b64encode(bytes(n) + row) for n in range(3)},
+    }
+    for name, form in forms.items():
+        assert needles.found_in(form + bytes(16)), name
+    assert needles.found_in(bytes(4096)) == set()
+
+
+def test_what_two_recordings_have_in_common_marks_neither() -> None:
+    one, other = residue_search.value_needles(RESULT, TOLD), residue_search.value_needles(RESULT[::-1], TOLD)
+    assert not set(residue_search.unique_needles([one, other])) & set(one) & set(other)
 
 
 def test_the_needles_cover_every_form() -> None:

@@ -6,6 +6,7 @@ keep nothing when the process ends.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import itertools
 import os
@@ -14,7 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -22,19 +23,33 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from sottovoce.audit.rows import event_row
 from sottovoce.errors import Conflict, InputUnreadable, KeyUnavailable, NotFound, StorageError, UsageError
 from sottovoce.model.consent import ConsentEvent, NoticeVersion, material_ordinals
+from sottovoce.model.corpus import FootprintRow
 from sottovoce.model.event import AuditEvent
 from sottovoce.model.features import Extraction, SandboxLevel
 from sottovoce.model.ids import check_id, new_id
 from sottovoce.model.job import Job, JobKind
 from sottovoce.model.keys import EpochRow, KeyRow
-from sottovoce.model.log import EventRow, SignedCheckpoint, TreeNode, WitnessMark
+from sottovoce.model.log import ArchiveCut, ArchivedLeaf, EventRow, SignedCheckpoint, TreeNode, WitnessMark
+from sottovoce.model.mark import Mark, MarkKind, keeps
 from sottovoce.model.paths import PART, check_new_path, check_path
 from sottovoce.model.record import Decision, DueRecord, SealedRecord, StoredReceipt
 from sottovoce.model.recording import Recording, RecordingState
-from sottovoce.model.request import ErasureRequest, Tombstone
+from sottovoce.model.request import Case, ErasureRequest, Tombstone
+from sottovoce.model.retention import ClockMark, RetentionRule
 from sottovoce.model.subject import Subject, SubjectState
-from sottovoce.ports import BlobInfo, Blobs, Clock, Database, Descriptor, ExtractOptions, SealedBody, Witness
-from sottovoce.sealing.envelope import open_body
+from sottovoce.ports import (
+    BlobInfo,
+    Blobs,
+    Clock,
+    Database,
+    Descriptor,
+    ExtractOptions,
+    Place,
+    SealedBody,
+    SealedExtraction,
+    Witness,
+)
+from sottovoce.sealing.envelope import open_body, seal
 from sottovoce.sealing.keytree import unwrap_key, wrap_key
 
 _SEALING_ROOM_BYTES = 16 << 20  # what sealing adds to the largest body, and more
@@ -179,6 +194,13 @@ class FixedClock:
 
     def monotonic_s(self) -> float:
         return self._elapsed_s
+
+    def since_boot(self) -> tuple[str, float]:
+        return "fixed", self._elapsed_s
+
+    def jump(self, by: timedelta) -> None:
+        """Set the wall clock, as somebody might who may: no time passes."""
+        self._at += by
 
     def advance(self, by: timedelta | float) -> None:
         """Move on by a timedelta or by seconds."""
@@ -364,7 +386,8 @@ class _Tables:
 
     NAMES = (
         "subjects", "notices", "consent_events", "recordings", "records", "decisions", "receipts", "requests",
-        "tombstones", "events", "tree_nodes", "checkpoints", "witness_marks", "jobs",
+        "tombstones", "marks", "cases", "events", "tree_nodes", "checkpoints", "witness_marks",
+        "archived_leaves", "archive_cuts", "retention_rules", "clock_marks", "jobs",
     )  # fmt: skip
 
     def __init__(self, rows: dict[str, dict[Any, Any]], counters: dict[str, int], *, writable: bool) -> None:
@@ -380,10 +403,16 @@ class _Tables:
         self.receipts: _Table[StoredReceipt] = tables["receipts"]
         self.requests: _Table[ErasureRequest] = tables["requests"]
         self.tombstones: _Table[Tombstone] = tables["tombstones"]
+        self.marks: _Table[Mark] = tables["marks"]
+        self.cases: _Table[Case] = tables["cases"]
         self.events: _Table[AuditEvent] = tables["events"]
         self.tree_nodes: _Table[TreeNode] = tables["tree_nodes"]
         self.checkpoints: _Table[SignedCheckpoint] = tables["checkpoints"]
         self.witness_marks: _Table[WitnessMark] = tables["witness_marks"]
+        self.archived_leaves: _Table[ArchivedLeaf] = tables["archived_leaves"]
+        self.archive_cuts: _Table[ArchiveCut] = tables["archive_cuts"]
+        self.retention_rules: _Table[RetentionRule] = tables["retention_rules"]
+        self.clock_marks: _Table[ClockMark] = tables["clock_marks"]
         self.jobs: _Table[Job] = tables["jobs"]
 
     @property
@@ -475,6 +504,9 @@ class MemoryUnitOfWork:
         self.records = _MemoryRecords(tables)
         self.receipts = _MemoryReceipts(tables)
         self.requests = _MemoryRequests(tables)
+        self.marks = _MemoryMarks(tables)
+        self.cases = _MemoryCases(tables)
+        self.policy = _MemoryPolicy(tables)
         self.events = _MemoryEvents(tables)
         self.log = _MemoryLog(tables)
         self.jobs = _MemoryJobs(tables)
@@ -498,6 +530,7 @@ class MemoryUnitOfWork:
         wanted: dict[str, Callable[[Any], bool]] = {
             "jobs": lambda row: row.ref == session_id,
             "receipts": lambda row: row.session_id == session_id,
+            "marks": lambda row: row.session_id == session_id,
             "records": lambda row: row.session_id == session_id,
             "decisions": lambda row: row.session_id == session_id,
             "recordings": lambda row: row.id == session_id,
@@ -505,14 +538,61 @@ class MemoryUnitOfWork:
         counts = {name: self._tables.by_name[name].drop_where(test) for name, test in wanted.items()}
         return {name: count for name, count in counts.items() if count}
 
+    def footprint(self) -> tuple[FootprintRow, ...]:
+        def row(kind: str, contents: Iterable[bytes | str | None]) -> FootprintRow:
+            sizes = [len(content or b"") for content in contents]
+            return FootprintRow(kind, len(sizes), sum(sizes))
+
+        tables = self._tables
+        records = tables.records.where(lambda _: True)
+        kinds = sorted({record.kind for record in records})
+        return (
+            *(row(kind, (record.body for record in records if record.kind == kind)) for kind in kinds),
+            row("decision", (one.body for one in tables.decisions.where(lambda _: True))),
+            row("receipt", (one.text for one in tables.receipts.where(lambda _: True))),
+            row("consent", (one.evidence for one in tables.by_name["consent_events"].where(lambda _: True))),
+            row("person", (one.sealed_name for one in tables.subjects.where(lambda _: True))),
+            row("audit", (one.details for one in tables.events.where(lambda _: True))),
+        )
+
+    def export_rows(self, subject_id: str, *, pseudonym: str | None) -> dict[str, list[dict[str, Any]]]:
+        wanted = self._of_subject(subject_id)
+        wanted |= dict.fromkeys(("cases", "requests"), lambda row: row.subject_id == subject_id)
+        wanted["tombstones"] = lambda row: row.id == subject_id
+        wanted["events"] = lambda row: pseudonym is not None and row.pseudonym == pseudonym
+        package = {name: self._tables.by_name[name].where(test) for name, test in wanted.items()}
+        return {name: [_plain_row(row) for row in rows] for name, rows in package.items() if rows}
+
+    def sealed_columns(self) -> dict[str, tuple[str, ...]]:
+        return dict(_SEALED_COLUMNS)
+
     def _of_subject(self, subject_id: str) -> dict[str, Callable[[Any], bool]]:
         sessions = {r.id for r in self._tables.recordings.where(lambda row: row.subject_id == subject_id)}
-        owned = ("receipts", "decisions", "records", "recordings", "consent_events")
+        owned = ("receipts", "marks", "decisions", "records", "recordings", "consent_events")
         return {
             "jobs": lambda row: row.ref in sessions,
             **dict.fromkeys(owned, lambda row: row.subject_id == subject_id),
             "subjects": lambda row: row.id == subject_id,
         }
+
+
+class _MemoryPolicy:
+    def __init__(self, tables: _Tables) -> None:
+        self._tables = tables
+
+    def rules(self) -> tuple[RetentionRule, ...]:
+        return tuple(
+            self._tables.retention_rules.rows[kind] for kind in sorted(self._tables.retention_rules.rows)
+        )
+
+    def set_rule(self, rule: RetentionRule) -> None:
+        self._tables.retention_rules.put(rule.kind, rule)
+
+    def clock(self, tenant: str) -> ClockMark | None:
+        return self._tables.clock_marks.rows.get(tenant)
+
+    def set_clock(self, mark: ClockMark) -> None:
+        self._tables.clock_marks.put(mark.tenant, mark)
 
 
 class _MemorySubjects:
@@ -538,6 +618,17 @@ class _MemorySubjects:
         subject = self.lock(subject_id)
         if subject is not None:
             self._tables.subjects.put(subject_id, replace(subject, state=SubjectState.ERASING))
+
+    def rename(self, subject_id: str, *, blind_index: str, sealed_name: bytes) -> None:
+        subject = self.get(subject_id)
+        if subject is None:
+            return
+        same = self.find(subject.tenant, blind_index)
+        if same is not None and same.id != subject_id:
+            raise _taken("subject_exists")
+        self._tables.subjects.put(
+            subject_id, replace(subject, blind_index=blind_index, sealed_name=sealed_name)
+        )
 
     def ids(self) -> tuple[str, ...]:
         return tuple(sorted(self._tables.subjects.rows))
@@ -670,7 +761,9 @@ class _MemoryRecords:
             rows = [(row.expires_at, row.created_at, row) for row in of_kind]
         promised = sorted((r for r in rows if r[0] <= promised_before), key=lambda r: r[0])
         created = sorted((r for r in rows if r[1] <= created_before), key=lambda r: r[1])
-        found = dict.fromkeys(DueRecord(r.id, r.subject_id, r.session_id) for _, _, r in promised + created)
+        kept = {mark.subject_id for mark in self._tables.marks.where(lambda mark: keeps((mark,)))}
+        swept = [row for _, _, row in promised + created if row.subject_id not in kept]
+        found = dict.fromkeys(DueRecord(row.id, row.subject_id, row.session_id) for row in swept)
         return tuple(found)[:limit]
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -687,7 +780,10 @@ class _MemoryRecords:
         return len(late) + len(said)
 
     def existing(self, ids: Sequence[str]) -> frozenset[str]:
-        return frozenset(id for id in ids for table in self._tables.sealed if id in table.rows)
+        proofs = {case.identity_key_id for case in self._tables.cases.rows.values()}
+        return frozenset(
+            id for id in ids if id in proofs or any(id in table.rows for table in self._tables.sealed)
+        )
 
 
 class _MemoryReceipts:
@@ -731,11 +827,69 @@ class _MemoryRequests:
         request = self.get(request_id)
         if request is not None:
             self._tables.requests.put(
-                request_id, replace(request, completed_at=at, receipt=receipt, pseudonym="")
+                request_id, replace(request, completed_at=at, receipt=receipt, pseudonym="", inventory=None)
             )
 
     def tombstones(self) -> tuple[Tombstone, ...]:
         return tuple(sorted(self._tables.tombstones.rows.values(), key=attrgetter("at", "request_id")))
+
+
+class _MemoryMarks:
+    def __init__(self, tables: _Tables) -> None:
+        self._tables = tables
+
+    def add(self, mark: Mark) -> None:
+        self._tables.check_references(mark.subject_id, mark.session_id)
+        self._tables.marks.insert(mark.id, mark, taken="mark_exists")
+
+    def get(self, mark_id: str) -> Mark | None:
+        return self._tables.marks.rows.get(mark_id)
+
+    def of_subject(self, subject_id: str) -> tuple[Mark, ...]:
+        found = self._tables.marks.where(lambda mark: mark.subject_id == subject_id)
+        return tuple(sorted(found, key=attrgetter("placed_at", "id")))
+
+    def standing(self, kind: MarkKind) -> tuple[Mark, ...]:
+        found = self._tables.marks.where(lambda mark: mark.kind is kind and mark.lifted_at is None)
+        return tuple(sorted(found, key=attrgetter("placed_at", "id")))
+
+    def lift(self, mark_id: str, *, at: datetime) -> bool:
+        mark = self.get(mark_id)
+        if mark is None or mark.lifted_at is not None:
+            return False
+        self._tables.marks.put(mark_id, replace(mark, lifted_at=at))
+        return True
+
+
+class _MemoryCases:
+    def __init__(self, tables: _Tables) -> None:
+        self._tables = tables
+
+    def add(self, case: Case) -> None:
+        self._tables.cases.insert(case.id, case, taken="case_exists")
+
+    def get(self, case_id: str) -> Case | None:
+        return self._tables.cases.rows.get(case_id)
+
+    def swap(self, new: Case, *, expected: Case) -> bool:
+        stored, key = self.get(expected.id), attrgetter("state", "extended_at")
+        if stored is None or key(stored) != key(expected):
+            return False
+        self._tables.cases.put(expected.id, new)
+        return True
+
+    def of_subject(self, subject_id: str) -> tuple[Case, ...]:
+        return self._sorted(lambda case: case.subject_id == subject_id)
+
+    def unfinished(self) -> tuple[Case, ...]:
+        return self._sorted(lambda case: not case.ended)
+
+    def latest(self, *, limit: int) -> tuple[Case, ...]:
+        found = self._sorted(lambda _: True)
+        return found[max(len(found) - limit, 0) :]
+
+    def _sorted(self, wanted: Callable[[Case], bool]) -> tuple[Case, ...]:
+        return tuple(sorted(self._tables.cases.where(wanted), key=attrgetter("received_at", "id")))
 
 
 class _MemoryEvents:
@@ -780,7 +934,9 @@ class _MemoryEvents:
         return iter([rows] if rows else [])
 
     def leaves(self, start: int, end: int) -> tuple[bytes, ...]:
-        return tuple(event.leaf for event in itertools.islice(self.iterate(after=start), max(end - start, 0)))
+        stored = {leaf.sequence: leaf.leaf for leaf in self._tables.archived_leaves.rows.values()}
+        stored |= {number: event.leaf for number, event in self._numbered()}
+        return tuple(stored[number] for number in range(start + 1, end + 1) if number in stored)
 
     def latest(
         self, *, limit: int, pseudonym: str | None = None, kind: str | None = None,
@@ -815,6 +971,20 @@ class _MemoryEvents:
 class _MemoryLog:
     def __init__(self, tables: _Tables) -> None:
         self._tables = tables
+
+    def archive(self, cut: ArchiveCut) -> int:
+        self._tables.archive_cuts.insert(cut.size, cut, taken="cut_exists")
+        gone = self._tables.events.where(lambda event: (event.sequence or cut.size + 1) <= cut.size)
+        for event in gone:
+            number = event.sequence or 0
+            self._tables.archived_leaves.put(number, ArchivedLeaf(number, event.leaf))
+        return self._tables.events.drop(event.id for event in gone)
+
+    def archived(self) -> int:
+        return max(self._tables.archived_leaves.rows, default=0)
+
+    def cuts(self) -> tuple[ArchiveCut, ...]:
+        return tuple(sorted(self._tables.archive_cuts.rows.values(), key=attrgetter("size")))
 
     def nodes(self, level: int, start: int, end: int) -> tuple[bytes, ...]:
         stored = self._tables.tree_nodes.rows
@@ -866,6 +1036,30 @@ class _MemoryJobs:
         return tuple(sorted(found, key=attrgetter("due_at", "ref"))[:limit])
 
 
+_SEALED_COLUMNS: dict[str, tuple[str, ...]] = {
+    "subjects": ("sealed_name",), "consent_events": ("evidence",), "recordings": (), "records": ("body",),
+    "decisions": ("body",), "receipts": (), "marks": ("detail",), "cases": ("identity",), "requests": (),
+    "tombstones": (), "events": ("details",), "jobs": (),
+}  # fmt: skip
+
+
+def _plain_row(row: Any) -> dict[str, Any]:
+    """A row as a database exports it: column -> plain value."""
+    return {field.name: _plain(getattr(row, field.name)) for field in fields(row)}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case bytes():
+            return base64.b64encode(value).decode()
+        case datetime():
+            return value.isoformat(timespec="microseconds")
+        case str():
+            return str(value)
+        case _:
+            return value
+
+
 class InlineExtractor:
     """The extractor without a child: the same pipeline inside the calling process, the whole recording in memory.
 
@@ -896,6 +1090,27 @@ class InlineExtractor:
             accept_truncated=options.accept_truncated,
             formats=load_formats(),
         )
+
+    def extract_sealed(
+        self,
+        source: Descriptor | SealedBody,
+        options: ExtractOptions,
+        places: Callable[[], Sequence[Place]],
+    ) -> SealedExtraction:
+        """As the port says, but for its point: here the numbers do pass through this process."""
+        from sottovoce.voice.bodies import bodies_of, findings_of
+        from sottovoce.voice.insight import voice_profile
+
+        extraction = self.extract(source, options)
+        insight = voice_profile(extraction.features, extraction.quality)
+        plain = bodies_of(extraction, insight)
+        given = {place.kind: place for place in places()}
+        if set(given) != set(plain):
+            raise UsageError("The places are not those of the result.")
+        sealed = {
+            kind: seal(place.key, plain[kind], place.context, place.key_id) for kind, place in given.items()
+        }
+        return SealedExtraction(findings_of(extraction, insight), sealed)
 
     def close(self) -> None:
         """Nothing to end."""

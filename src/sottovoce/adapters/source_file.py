@@ -3,13 +3,14 @@
 Rules upheld here:
 1. Opened O_RDONLY | O_NONBLOCK | O_CLOEXEC, so that a pipe or a device cannot make us wait; then refused unless it
    is a regular file.
-2. `discard()` compares device and inode before it unlinks, fsyncs the folder, and looks again.
+2. `discard()` compares device, inode, size and time of change before it unlinks, fsyncs the folder, looks again.
 3. No message names the file: names of files say who people are.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from pathlib import Path
 
 from sottovoce.errors import InputUnreadable
 
+_PIECE_BYTES = 1 << 18
+
 
 @dataclass(frozen=True)
 class SourceFile:
@@ -27,6 +30,7 @@ class SourceFile:
     path: Path = field(repr=False)
     fd: int
     size_bytes: int
+    modified_ns: int
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill the buffer from where the last read ended; how many bytes, 0 at the end."""
@@ -35,10 +39,24 @@ class SourceFile:
         except OSError as error:
             raise _unreadable(error) from None
 
+    def digest(self) -> str:
+        """SHA-256 of the content, hexadecimal. One buffer, zeroed afterwards: it held audio."""
+        summary, buffer, offset = hashlib.sha256(), bytearray(_PIECE_BYTES), 0
+        view = memoryview(buffer)
+        try:
+            while count := os.preadv(self.fd, [view], offset):
+                summary.update(view[:count])
+                offset += count
+        except OSError as error:
+            raise _unreadable(error) from None
+        finally:
+            view[:] = bytes(_PIECE_BYTES)
+        return summary.hexdigest()
+
     def discard(self) -> bool:
         """Unlink the file; True once its name is gone, False where it could not or must not be unlinked."""
         try:
-            if not self._still_there():
+            if not self._still_there() or not self._unchanged():
                 return False
             self.path.unlink()
             _fsync_folder(self.path.parent)
@@ -47,6 +65,11 @@ class SourceFile:
             return True
         except OSError:
             return False
+
+    def _unchanged(self) -> bool:
+        """Whether nobody has written to the file since it was opened: what was added is not ours to remove."""
+        status = os.fstat(self.fd)
+        return (status.st_size, status.st_mtime_ns) == (self.size_bytes, self.modified_ns)
 
     def _still_there(self) -> bool:
         try:
@@ -71,7 +94,7 @@ def open_source(path: Path) -> Iterator[SourceFile]:
             raise InputUnreadable(
                 "This is not a regular file.", hint="Give the path of a recording.", reason="not_a_file"
             )
-        yield SourceFile(path, fd, status.st_size)
+        yield SourceFile(path, fd, status.st_size, status.st_mtime_ns)
     finally:
         os.close(fd)
 

@@ -80,9 +80,15 @@ def origin_of(first_key_id: str) -> str:
 
 def sign(checkpoint: Checkpoint, *, public_key: bytes, sign_bytes: Callable[[bytes], bytes]) -> str:
     """The signed text. `sign_bytes`: Ed25519 by the key whose public half (32 bytes) is given."""
-    text = checkpoint.to_text()
-    signature = _key_id(checkpoint.origin, public_key) + sign_bytes(text.encode())
-    return f"{text}\n— {checkpoint.origin} {_to_base64(signature)}\n"
+    return sign_note(
+        checkpoint.to_text(), name=checkpoint.origin, public_key=public_key, sign_bytes=sign_bytes
+    )
+
+
+def sign_note(text: str, *, name: str, public_key: bytes, sign_bytes: Callable[[bytes], bytes]) -> str:
+    """A note text (with its last newline), signed under the name of the log."""
+    signature = _key_id(name, public_key) + sign_bytes(text.encode())
+    return f"{text}\n— {name} {_to_base64(signature)}\n"
 
 
 def verify(text: str, *, origin: str, trusted: Iterable[bytes]) -> Checkpoint:
@@ -91,16 +97,22 @@ def verify(text: str, *, origin: str, trusted: Iterable[bytes]) -> Checkpoint:
     UnknownSigner where none of them signed it; IntegrityError where it is not of the format or was altered, or (reason
     `other_log`) is of another log.
     """
-    body, signatures = _split_note(text)
-    checkpoint = _parse_body(body)
+    checkpoint = _parse_body(_split_note(text)[0])
     if checkpoint.origin != origin:
         raise IntegrityError(
             "This checkpoint is of another log.",
             hint="Each home has a log of its own: compare it with checkpoints of the same home.",
             reason="other_log",
         )
-    known = {_key_id(origin, key): key for key in trusted}
-    ours = [(known[s[:4]], s[4:]) for name, s in signatures if name == origin and s[:4] in known]
+    verify_note(text, name=origin, trusted=trusted)
+    return checkpoint
+
+
+def verify_note(text: str, *, name: str, trusted: Iterable[bytes]) -> str:
+    """The text of a note that one of the pinned keys signed under this name. UnknownSigner, IntegrityError."""
+    body, signatures = _split_note(text)
+    known = {_key_id(name, key): key for key in trusted}
+    ours = [(known[s[:4]], s[4:]) for signer, s in signatures if signer == name and s[:4] in known]
     if not ours:
         raise UnknownSigner(
             "Nothing pinned says whose signature this checkpoint carries.",
@@ -108,7 +120,7 @@ def verify(text: str, *, origin: str, trusted: Iterable[bytes]) -> Checkpoint:
         )
     for public_key, signature in ours:
         _check_signature(public_key, signature, body.encode())
-    return checkpoint
+    return body
 
 
 def parse_checkpoint(text: str) -> Checkpoint:

@@ -43,6 +43,11 @@ class Frontier:
         self.size = size
         self._nodes = list(nodes)
 
+    @property
+    def nodes(self) -> tuple[bytes, ...]:
+        """Roots of the complete subtrees from left to right: what `Frontier(size, nodes)` goes on from."""
+        return tuple(self._nodes)
+
     def copy(self) -> Frontier:
         return Frontier(self.size, self._nodes)
 

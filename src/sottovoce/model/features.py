@@ -113,6 +113,7 @@ class Quality:
     flags: tuple[
         str, ...
     ] = ()  # sorted: cut, truncated, short, no_voice, few_voiced_frames, clipped, dc, ...
+    steady_tones: float | None = None  # 0..1, high in music (voice.music); None: too short to say
 
     @property
     def has_voice(self) -> bool:

@@ -24,6 +24,8 @@ PREFIXES = {
     "owner": "own",  # a process that holds leases
     "decision": "dec",
     "home": "hom",
+    "mark": "mrk",  # restriction, objection, hold, ...
+    "case": "cas",  # a request of a data subject
 }
 _RANDOM_BYTES = 15  # 120 bits: 24 characters of base32 without padding
 _PATTERN = re.compile(rf"(?:{'|'.join(PREFIXES.values())})_[a-z2-7]{{24}}")

@@ -1,4 +1,4 @@
-"""What stands beside the entries of the audit log: nodes of its tree, signed checkpoints, and who has seen them."""
+"""What stands beside the entries of the audit log: nodes of its tree, checkpoints, who has seen them, and archives."""
 
 from __future__ import annotations
 
@@ -31,6 +31,24 @@ class WitnessMark:
     witness: str
     size: int  # of the newest checkpoint that it has
     at: datetime  # when it got that one
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedLeaf:
+    """What stays in the log of an entry whose contents went to an archive."""
+
+    sequence: int
+    leaf: bytes  # (32,)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveCut:
+    """Where the contents of an old part of the log were taken out."""
+
+    size: int  # entries up to the cut, those of earlier archives included
+    at: datetime
+    until: datetime  # when the last of them was written
+    text: str  # signed statement (audit/archive.py)
 
 
 # One entry as a plain row, in the order of the fields of AuditEvent; the time in microseconds since 1970 (UTC).

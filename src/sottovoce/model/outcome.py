@@ -141,11 +141,23 @@ class ConsentOutcome:
 class ErasureOutcome:
     """The answer of erase."""
 
-    result: Literal["erased", "nothing_held", "would_erase"]
+    result: Literal["erased", "nothing_held", "would_erase", "held"]
     request_id: str | None
     counts: dict[str, int]  # store or table -> rows, keys, bodies, receipts
     receipt: str | None = field(repr=False)
     receipt_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOutcome:
+    """The answer of `export`: where the package is, and what is in it by count."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+    made_at: datetime
+    counts: dict[str, int]
+    sealed_to: str | None = None  # id of the recipient key, hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +172,7 @@ class SweepReport:
     orphan_keys: int = 0
     details_expired: int = 0  # keys of audit details past their time
     overdue: int = 0  # audio found past its deadline: an alarm
+    clock_moved: bool = False  # results were not expired: the clock of this machine was set
     dry_run: bool = False
     errors: tuple[str, ...] = ()  # codes of what could not be finished
 
@@ -184,6 +197,17 @@ class AuditReport:
     waiting_since: datetime | None = None  # of the oldest entry without a number
     unwitnessed_from: int | None = None  # number of the first entry that no witness is known to cover
     unwitnessed_since: datetime | None = None
+    archived: int = 0  # entries from the first on whose contents are in archives; their hashes are here
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveOutcome:
+    """The answer of `audit archive`, and of verifying an archive."""
+
+    first: int  # number of its first entry
+    last: int
+    until: datetime | None  # when the last of them was written
+    root: str  # hex, of the tree over everything up to the last
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from sottovoce.errors import IntegrityError, UnknownSigner, UsageError
 from sottovoce.model.canonical import JsonValue, canonical_json
 
-ReceiptKind = Literal["recording", "consent", "termination", "erasure", "expiry", "identity"]
+ReceiptKind = Literal[
+    "recording", "consent", "termination", "erasure", "expiry", "identity", "export", "import", "request"
+]  # fmt: skip
 RECEIPT_KINDS: tuple[str, ...] = get_args(ReceiptKind)
 
 RECEIPT_FORMAT = "sottovoce-receipt/1"

@@ -212,14 +212,7 @@ class Consent:
         return new
 
     def _seal_evidence(self, person: Subject, event_id: str, evidence: str | None) -> bytes | None:
-        if evidence is None:
-            return None
-        context = encode_context(
-            tenant=self.tenant, subject=person.id, record=event_id, kind="consent-evidence", version="1"
-        )
-        return envelope.seal(
-            self.keyring.subject_key(person.id, "evidence"), evidence.encode(), context, event_id
-        )
+        return seal_evidence(self.keyring, self.tenant, person.id, event_id, evidence)
 
     def _take_effect(
         self, tx: UnitOfWork, person: Subject, statement: Statement, purposes: Sequence[str]
@@ -230,7 +223,7 @@ class Consent:
         stopped = tuple(
             recording.id
             for recording in tx.recordings.of_subject(person.id)
-            if _concerned(recording, purposes) and mark_failed(tx, recording, ConsentRequired.code)
+            if concerned(recording, purposes) and mark_failed(tx, recording, ConsentRequired.code)
         )
         shortened = tx.records.expire_now(person.id, tx.now()) if RETENTION in purposes else 0
         return stopped, shortened
@@ -261,6 +254,31 @@ class Consent:
         )  # fmt: skip
 
 
+def seal_evidence(
+    keyring: Keyring, tenant: str, subject_id: str, event_id: str, evidence: str | None
+) -> bytes | None:
+    """What proves a statement, sealed under the subject's evidence key; None where there is nothing."""
+    if evidence is None:
+        return None
+    key = keyring.subject_key(subject_id, "evidence")
+    return envelope.seal(key, evidence.encode(), _evidence_context(tenant, subject_id, event_id), event_id)
+
+
+def open_evidence(keyring: Keyring, event: ConsentEvent) -> str | None:
+    """The evidence of a statement, opened for the person themselves; None where there is none."""
+    if event.evidence is None:
+        return None
+    key = keyring.subject_key(event.subject_id, "evidence")
+    context = _evidence_context(event.tenant, event.subject_id, event.id)
+    return envelope.open(key, event.evidence, context).decode()
+
+
+def _evidence_context(tenant: str, subject_id: str, event_id: str) -> bytes:
+    return encode_context(
+        tenant=tenant, subject=subject_id, record=event_id, kind="consent-evidence", version="1"
+    )
+
+
 def _purposes(statement: Statement) -> tuple[str, ...]:
     """The purposes without aliases and repetitions, in the order given."""
     named = tuple(dict.fromkeys(consent_purpose(name).id for name in statement.purposes))
@@ -271,7 +289,7 @@ def _purposes(statement: Statement) -> tuple[str, ...]:
     return named
 
 
-def _concerned(recording: Recording, purposes: Sequence[str]) -> bool:
+def concerned(recording: Recording, purposes: Sequence[str]) -> bool:
     """Whether a recording needs one of these purposes to go on."""
     needed = {VOICE_RECORDING, VOICE_ANALYSIS, EMBEDDING}
     if recording.shape == "submit" or recording.discard_source:

@@ -25,6 +25,7 @@ from sottovoce.ports import Blobs, Database, UnitOfWork
 from sottovoce.usecases.keyring import Keyring
 from sottovoce.usecases.receipts import ReceiptBook
 from sottovoce.usecases.trail import Scribe, Trail
+from sottovoce.voice.rejections import REASONS
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,10 @@ def mark_failed(tx: UnitOfWork, recording: Recording, code: str) -> bool:
     )
     if not undecided or recording.erase_request_id is not None:
         return False
-    failed = replace(recording, failure=code, lease_owner=None, lease_until=None, idempotency=None)
+    # The caller's key is free for another attempt, but a corpus remembers what was refused for what it is.
+    refused = recording.shape == "analyze" and code in REASONS
+    kept = recording.idempotency if refused else None
+    failed = replace(recording, failure=code, lease_owner=None, lease_until=None, idempotency=kept)
     if not tx.recordings.swap(failed, expected=recording):
         return False
     discard_now(tx, recording.id)

@@ -4,7 +4,8 @@ Rules upheld here, in order:
 1. Unknown and foreign sessions look the same: NotFound.
 2. A consent purpose needs the person's grant, read in the transaction that writes the audit entry; the person's own
    access needs none (laws 1 and 6).
-3. What is past its due date is not read, swept or not (I7).
+3. What is past its due date is not read, swept or not (I7); what is restricted or objected to is not used, and stays
+   the person's own to see (C12b).
 4. The audit entry commits before anything is decrypted (law 2, X37); many readers share one durable commit.
 """
 
@@ -16,6 +17,7 @@ from datetime import datetime
 from sottovoce.errors import NotFound
 from sottovoce.model import consent as ledger
 from sottovoce.model.ids import check_id
+from sottovoce.model.mark import Mark, forbidden, forbids, keeps
 from sottovoce.model.outcome import SessionContent, SessionView
 from sottovoce.model.purpose import Purpose, PurposeGrant, purpose_of
 from sottovoce.model.record import SealedRecord
@@ -88,18 +90,26 @@ class Disclosure:
             now = tx.now()
         scribe = self.trail.of(recording.subject_id, caller=caller).warm(now)
 
-        def decide(tx: UnitOfWork) -> tuple[ledger.ConsentDecision, tuple[SealedRecord, ...]]:
+        def decide(tx: UnitOfWork) -> tuple[ledger.ConsentDecision, tuple[SealedRecord, ...], Mark | None]:
             recording = self._recording(tx, session_id)
             locked(tx, recording.subject_id)
             decision = self._decide(tx, recording, wanted)
-            records = tuple(r for r in tx.records.of_session(session_id) if tx.now() < self._due(r))
-            outcome = "ok" if decision.allowed and records else "refused"
+            marks = tx.marks.of_subject(recording.subject_id)
+            by_right = wanted.basis == "right"
+            stop = None if by_right else forbids(marks, (wanted.id,))
+            stays_on = by_right and keeps(marks)  # not swept, so still the person's to see
+            records = tuple(
+                r for r in tx.records.of_session(session_id) if stays_on or tx.now() < self._due(r)
+            )
+            outcome = "ok" if decision.allowed and records and stop is None else "refused"
             scribe.write(
                 tx, "record.read", purpose=wanted.id, outcome=outcome, details={"session": session_id}
             )
-            return decision, records
+            return decision, records, stop
 
-        decision, records = self.reads.run(decide)
+        decision, records, stop = self.reads.run(decide)
+        if stop is not None:
+            raise forbidden(stop)
         if not decision.allowed:
             raise consent_error(decision.missing, decision.outdated)
         if not records:

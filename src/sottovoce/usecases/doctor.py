@@ -8,6 +8,7 @@ from sottovoce.errors import SottovoceError
 from sottovoce.model.outcome import Check
 from sottovoce.model.policy import Policy
 from sottovoce.ports import Database, Extractor
+from sottovoce.usecases.cases import Cases
 from sottovoce.usecases.keyring import Keyring
 from sottovoce.usecases.oversight import Oversight
 from sottovoce.usecases.retention import RetentionSweep
@@ -34,13 +35,14 @@ class Doctor:
     oversight: Oversight
     witnessing: Witnessing
     sweep: RetentionSweep
+    cases: Cases
     policy: Policy
 
     def checks(self, host: Host) -> tuple[Check, ...]:
         """All checks, in the order in which a person would ask."""
         return (
             self._confinement(), self._keys(), self._rotation(), self._audit(), self._witnesses(), self._overdue(),
-            self._recordings(), *_host(host), _embedded(),
+            self._clock(), self._recordings(), self._requests(), *_host(host), _embedded(),
         )  # fmt: skip
 
     def _confinement(self) -> Check:
@@ -95,6 +97,29 @@ class Doctor:
             found = f"{report.overdue} recordings past their deadline, {waiting} things to finish or expire"
             return Check("overdue", "warn", found, "Run `sottovoce sweep`.")
         return Check("overdue", "ok", "no audio past its deadline, no record past its date")
+
+    def _clock(self) -> Check:
+        if self.sweep.clock.moved():
+            found = "the clock of this machine was set: no result expires until the time is confirmed"
+            return Check(
+                "clock", "fail", found, "Check the time, then run `sottovoce sweep --clock-is-right`."
+            )
+        return Check("clock", "ok", "not moved since this machine was started")
+
+    def _requests(self) -> Check:
+        """Overdue requests are failures; a clock that nobody checked against its law is shown amber."""
+        cases = self.cases.list()
+        late = sum(case.overdue for case in cases)
+        found = f"{len(cases)} open, {late} overdue"
+        if late:
+            return Check("requests", "fail", found, "`sottovoce requests list` shows them; answer them now.")
+        unchecked = sorted({case.law for case in cases if not case.clock_checked})
+        if unchecked:
+            hint = "Compare these entries of deadlines.toml with the text of the law, or have it done."
+            return Check(
+                "requests", "warn", f"{found}; clocks not checked lately: {', '.join(unchecked)}", hint
+            )
+        return Check("requests", "ok", found)
 
     def _recordings(self) -> Check:
         with self.database.read() as tx:

@@ -9,11 +9,11 @@ Rules upheld here:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from sottovoce.audit import checkpoint, tree
+from sottovoce.audit import archive, checkpoint, tree
 from sottovoce.audit.checkpoint import Checkpoint, Proof
 from sottovoce.audit.rows import canonical_row, event_row
 from sottovoce.audit.verification import Claim, LogReport, verify_log
@@ -73,11 +73,14 @@ class Inspection:
         given = [checkpoint.verify(text, origin=pinned.origin, trusted=pinned.keys) for text in outside]
         with self.database.read() as tx:
             signed, spoiled = _claims(tx, pinned)
+            cuts, wrong_cut = _cut_claims(tx, pinned)
             waiting = tx.events.waiting(limit=_PAGE)
-            claims = [*signed, *(Claim(each.size, each.root, outside=True) for each in given)]
-            found = verify_log(tx.events.pages(), waiting, claims=claims, nodes=tx.log.all_nodes())
-            if spoiled and found.intact:
-                found = replace(found, problem=spoiled)
+            claims = [*signed, *cuts, *(Claim(each.size, each.root, outside=True) for each in given)]
+            found = verify_log(
+                tx.events.pages(), waiting, claims=claims, nodes=tx.log.all_nodes(), archived=_archived(tx)
+            )
+            if (spoiled or wrong_cut) and found.intact:
+                found = replace(found, problem=spoiled or wrong_cut)
             return self._reported(tx, found, waiting, given, len(signed))
 
     def _reported(
@@ -87,10 +90,11 @@ class Inspection:
         first, since = _first_after(tx, witnessed)
         return AuditReport(
             intact=found.intact, events=found.events, unsequenced=found.unsequenced, first_bad=found.first_bad,
-            problem=found.problem, head=found.head, evidence=_evidence(found, signed, given),
+            problem=found.problem, head=found.head, evidence=_evidence(found, signed, given, tx.log.archived()),
             between=found.between, root=found.root.hex(), checkpoints=signed,
             compared=max((each.size for each in given), default=None),
             waiting_since=_time(waiting[0]) if waiting else None, unwitnessed_from=first, unwitnessed_since=since,
+            archived=tx.log.archived(),
         )  # fmt: skip
 
     def _taken(self, tx: UnitOfWork) -> list[int]:
@@ -148,7 +152,8 @@ class Inspection:
         with self.database.read() as tx:
             if tx.events.get(event_id) is None:
                 raise NotFound(
-                    "There is no entry of this id.", hint="`sottovoce audit show --json` gives the ids."
+                    "There is no entry of this id.",
+                    hint="`sottovoce audit show --json` gives the ids; what was archived is proven by its archive.",
                 )
         scribe = self.trail.of(None, caller=caller)
         self.reads.run(lambda tx: scribe.write(tx, "audit.proven", details={"event": event_id}))
@@ -218,7 +223,31 @@ def _claims(tx: UnitOfWork, pinned: Pinned) -> tuple[list[Claim], str]:
     return claims, ""
 
 
-def _evidence(found: LogReport, signed: int, given: Sequence[Checkpoint]) -> str:
+def _cut_claims(tx: UnitOfWork, pinned: Pinned) -> tuple[list[Claim], str]:
+    """What the signed cuts of archives say, and what is wrong with them: contents may be gone only up to the last."""
+    claims: list[Claim] = []
+    for cut in tx.log.cuts():
+        try:
+            said = archive.verify_cut(cut.text, origin=pinned.origin, trusted=pinned.keys)
+        except SottovoceError as error:
+            return claims, f"the cut of an archive is not what was signed ({error.public_code})"
+        if said.start.size != (claims[-1].size if claims else 0):
+            return claims, f"between two archives, entries before {said.start.size + 1} are in none"
+        claims.append(Claim(said.end.size, said.end.root()))
+    signed, gone = claims[-1].size if claims else 0, tx.log.archived()
+    if signed != gone:
+        return claims, f"the contents of the entries up to {gone} are gone, and a signed cut says {signed}"
+    return claims, ""
+
+
+def _archived(tx: UnitOfWork) -> Iterator[Sequence[bytes]]:
+    """The leaf hashes of entries whose contents are in archives, in pages."""
+    last = tx.log.archived()
+    for start in range(0, last, _PAGE):
+        yield tx.events.leaves(start, min(start + _PAGE, last))
+
+
+def _evidence(found: LogReport, signed: int, given: Sequence[Checkpoint], archived: int) -> str:
     """Plain words on what was compared with what."""
     if found.events == found.unsequenced == 0 and found.intact:
         return NO_EVIDENCE
@@ -227,6 +256,8 @@ def _evidence(found: LogReport, signed: int, given: Sequence[Checkpoint]) -> str
         f"{signed} checkpoints signed by this home",
         f"{found.unsequenced} entries not numbered yet",
     ]
+    if archived:
+        parts.insert(1, f"of the first {archived} only their hashes, as their contents are in archives")
     text = ", ".join(parts)
     if not given:
         return (
@@ -239,7 +270,9 @@ def _evidence(found: LogReport, signed: int, given: Sequence[Checkpoint]) -> str
 
 
 def _first_after(tx: UnitOfWork, size: int) -> tuple[int | None, datetime | None]:
-    """Number and time of the first entry after so many."""
+    """Number and time of the first entry after so many; no time where its contents are in an archive."""
+    if size < tx.log.archived():
+        return size + 1, None
     for page in tx.events.pages(after=size):
         return page[0][12], _time(page[0])
     return None, None

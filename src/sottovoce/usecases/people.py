@@ -61,6 +61,16 @@ class People:
         tx.subjects.add(subject)
         return subject
 
+    def rename(self, tx: UnitOfWork, subject: Subject, outside_id: str) -> None:
+        """Another outside id for the same person. Conflict (reason `subject_exists`) where it is taken."""
+        sealed = envelope.seal(
+            self.keyring.subject_key(subject.id, "evidence"),
+            outside_id.encode(),
+            self._context(subject.id),
+            subject.id,
+        )
+        tx.subjects.rename(subject.id, blind_index=self.blind_index(outside_id), sealed_name=sealed)
+
     def name_of(self, subject: Subject) -> str:
         """The operator's own id of the subject, opened."""
         key = self.keyring.subject_key(subject.id, "evidence")

@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 from sottovoce.errors import (
     Conflict,
@@ -39,8 +40,10 @@ from sottovoce.errors import (
 )
 from sottovoce.model import consent as ledger
 from sottovoce.model.features import Extraction, Insight
+from sottovoce.model.findings import Findings
 from sottovoce.model.ids import RandomBytes, check_id, new_id
 from sottovoce.model.job import Job
+from sottovoce.model.mark import Mark, forbidden, forbids
 from sottovoce.model.outcome import Analysis, Retention, Submission, WorkOutcome
 from sottovoce.model.policy import Policy
 from sottovoce.model.purpose import EMBEDDING, RETENTION, VOICE_ANALYSIS, VOICE_RECORDING
@@ -53,6 +56,7 @@ from sottovoce.ports import (
     ExtractOptions,
     Extractor,
     Liveness,
+    Place,
     SealedBody,
     Source,
     UnitOfWork,
@@ -65,9 +69,13 @@ from sottovoce.usecases.keyring import Keyring, NewKey
 from sottovoce.usecases.people import People, locked
 from sottovoce.usecases.trail import Scribe, Trail
 from sottovoce.usecases.vault import Sealed, Vault
+from sottovoce.voice import gate as quality_gate
+from sottovoce.voice.bodies import findings_of
 
 ReadInto = Callable[[memoryview], int]
+OnGate = Callable[[tuple[quality_gate.Finding, ...]], None]
 MakeInsight = Callable[[Extraction], Insight]
+_Made = TypeVar("_Made")
 
 _NEEDED: tuple[str, ...] = (VOICE_RECORDING, VOICE_ANALYSIS)
 _CLAIM_BATCH = 16
@@ -85,6 +93,7 @@ class Ask:
     channel: str = "0"
     accept_truncated: bool = False
     embedding: bool = False
+    on_gate: OnGate | None = None  # of analyze: told what the gate found, before anything is sealed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +125,12 @@ class Record:
             extraction = self.extractor.extract(
                 Descriptor(source.fd), self._options(received, embedding=ask.embedding)
             )
+            if ask.on_gate is not None:  # what it raises ends the recording, and nothing is kept
+                ask.on_gate(quality_gate.findings_of(extraction.features, extraction.quality))
             insight = self.make_insight(extraction)
-            committed, sealed = self._commit(received, extraction, insight, scribe)
+            findings = findings_of(extraction, insight)
+            made = self._sealed(received, extraction, insight) if received.keep else None
+            committed, sealed = self._commit(received, findings, made, scribe)
         except BaseException as error:
             self._give_up(received, error, caller=caller)
             raise
@@ -193,8 +206,8 @@ class Record:
         claimed, scribe = taken
         failed: str | None = None
         try:
-            extraction = self._extract_body(claimed)
-            self._commit(claimed, extraction, self.make_insight(extraction), scribe)
+            sealed = self._extract_body(claimed)
+            self._commit(claimed, sealed.findings, sealed, scribe)
         except SottovoceError as error:
             failed = error.public_code
             if _may_pass(error):
@@ -262,15 +275,29 @@ class Record:
         scribe.write(tx, "recording.claimed", details={"session": recording.id, "attempt": claimed.attempts})
         return claimed, scribe
 
-    def _extract_body(self, claimed: Recording) -> Extraction:
+    def _extract_body(self, claimed: Recording) -> Sealed:
+        """Measured, told and sealed in processes that end with it: this one lives on, and sees no number (I1)."""
         key = self.keyring.open_key(claimed.id)
         header = envelope.make_header(claimed.id)
-        with self.bodies.reader(body_path(claimed.id)) as fd:
-            body = SealedBody(
-                fd=fd, key=key, context=header.body_context(self._body_context(claimed)),
-                body_offset=header.body_offset,
-            )  # fmt: skip
-            return self.extractor.extract(body, self._options(claimed))
+        places: list[Place] = []
+
+        def make_places() -> Sequence[Place]:
+            places.extend(self._before_erasure(claimed, lambda: self.vault.places(claimed.subject_id)))
+            return places
+
+        try:
+            with self.bodies.reader(body_path(claimed.id)) as fd:
+                body = SealedBody(
+                    fd=fd, key=key, context=header.body_context(self._body_context(claimed)),
+                    body_offset=header.body_offset,
+                )  # fmt: skip
+                made = self.extractor.extract_sealed(body, self._options(claimed), make_places)
+        except BaseException:
+            self._forget_unless_committed(claimed, [place.key_id for place in places])
+            raise
+        return self.vault.rows(
+            made, places, subject_id=claimed.subject_id, session_id=claimed.id, at=claimed.received_at
+        )
 
     def _retry_later(self, claimed: Recording, error: BaseException, scribe: Scribe) -> None:
         """The child, a store or the worker itself failed: try again later, or give up after the last attempt."""
@@ -328,12 +355,17 @@ class Record:
 
     def _retried(self, tx: UnitOfWork, shape: Shape, ask: Ask, subject_id: str) -> Recording | None:
         """The recording that the same idempotency key has made already: taken up where it was left, or refused."""
-        hashed = self._idempotency(ask)
-        before = tx.recordings.by_idempotency(self.tenant, subject_id, hashed) if hashed else None
+        before = self.same_request(tx, ask, subject_id)
         if before is None:
             return None
         if before.shape != shape:
             raise Conflict("This idempotency key belongs to another kind of request.", reason="idempotency")
+        if (
+            shape == "analyze"
+            and before.state is RecordingState.FAILED_SHREDDED
+            and tx.recordings.swap(replace(before, idempotency=None), expected=before)
+        ):
+            return None  # it ended without a result: the key is given to a new attempt
         if shape == "submit" and (
             before.body_stored_at is not None or before.state is not RecordingState.RECEIVED
         ):
@@ -354,16 +386,20 @@ class Record:
             "The same request is being worked on.", hint="Try again shortly.", reason="in_progress"
         )
 
+    def same_request(self, tx: UnitOfWork, ask: Ask, subject_id: str) -> Recording | None:
+        """The recording that was made under the same idempotency key, if any."""
+        hashed = self._idempotency(ask)
+        return tx.recordings.by_idempotency(self.tenant, subject_id, hashed) if hashed else None
+
     def _commit(
-        self, leased: Recording, extraction: Extraction, insight: Insight, scribe: Scribe
+        self, leased: Recording, findings: Findings, sealed: Sealed | None, scribe: Scribe
     ) -> tuple[Recording, Sealed | None]:
         """tx2: the result becomes durable together with COMMITTED, or nothing does. None: returned once, not kept."""
-        sealed = self._seal(leased, extraction, insight) if leased.keep else None
         try:
             with self.database.begin() as tx:
                 locked(tx, leased.subject_id)
                 consents = self._consents(tx, leased.subject_id)
-                consents.check(_needed_at_commit(leased, extraction))
+                consents.check(_needed_at_commit(leased, findings))
                 kept = sealed is not None and consents.allow((RETENTION,))
                 committed = replace(leased.to(LifecycleEvent.COMMIT), committed_at=tx.now(), keep=kept)
                 if tx.now() >= leased.discard_by or not tx.recordings.swap(committed, expected=leased):
@@ -374,39 +410,48 @@ class Record:
                 scribe.write(
                     tx, "recording.committed", purpose=VOICE_ANALYSIS,
                     details={
-                        "session": leased.id, "kept": kept, "model": f"{insight.kind}/{insight.version}",
-                        "model_sha256": insight.model_sha256,
-                        "feature_sha256": extraction.features.sha256(),
+                        "session": leased.id, "kept": kept, "model": findings.insight_model,
+                        "model_sha256": findings.insight_sha256,
+                        "feature_sha256": findings.feature_sha256,
                     },
                 )  # fmt: skip
         except BaseException:
             if sealed is not None:
-                self._forget_unless_committed(leased, sealed)
+                self._forget_unless_committed(leased, sealed.key_ids)
             raise
         if sealed is not None and not kept:
             self.keyring.destroy(list(sealed.key_ids))
         return committed, sealed if kept else None
 
-    def _forget_unless_committed(self, leased: Recording, sealed: Sealed) -> None:
+    def _forget_unless_committed(self, leased: Recording, key_ids: Sequence[str]) -> None:
         """Key rows without data go at once; where even that cannot be asked, the collector takes them later."""
+        if not key_ids:
+            return
         try:
             with self.database.read() as tx:
                 committed = bool(tx.records.of_session(leased.id))  # the commit's answer may have been lost
             if not committed:
-                self.keyring.destroy(list(sealed.key_ids))
+                self.keyring.destroy(list(key_ids))
         except SottovoceError:
             return
 
-    def _seal(self, leased: Recording, extraction: Extraction, insight: Insight) -> Sealed:
+    def _sealed(self, leased: Recording, extraction: Extraction, insight: Insight) -> Sealed:
         """The promise counts from when the recording was received: never later than from now."""
-        try:
-            return self.vault.seal(
+        return self._before_erasure(
+            leased,
+            lambda: self.vault.seal(
                 extraction, insight, subject_id=leased.subject_id, session_id=leased.id, at=leased.received_at
-            )
+            ),
+        )
+
+    def _before_erasure(self, leased: Recording, make: Callable[[], _Made]) -> _Made:
+        """What needs keys of the person; a Conflict that says so where the person was erased meanwhile."""
+        try:
+            return make()
         except KeyUnavailable as error:
             if error.reason != "key_destroyed":
                 raise
-            with self.database.read() as tx:  # the person was erased meanwhile
+            with self.database.read() as tx:
                 current = tx.recordings.get(leased.id)
             raise overtaken(current) from None
 
@@ -444,7 +489,10 @@ class Record:
     # --- small things ----------------------------------------------------------------------------------
 
     def _consents(self, tx: UnitOfWork, subject_id: str) -> Consents:
-        return Consents(ledger.fold(tx.consents.of_subject(subject_id)), tx.consents.material(self.tenant))
+        return Consents(
+            ledger.fold(tx.consents.of_subject(subject_id)), tx.consents.material(self.tenant),
+            tx.marks.of_subject(subject_id),
+        )  # fmt: skip
 
     def _options(self, recording: Recording, *, embedding: bool = False) -> ExtractOptions:
         if embedding and self.policy.embedding_model is None:
@@ -503,22 +551,28 @@ class Consents:
 
     states: dict[str, ledger.PurposeConsent]
     material: dict[str, int]
+    marks: tuple[Mark, ...] = ()
 
     def allow(self, purposes: Sequence[str]) -> bool:
+        if forbids(self.marks, purposes) is not None:
+            return False
         return ledger.decide(self.states, purposes, material=self.material).allowed
 
     def check(self, purposes: Sequence[str]) -> None:
-        """ConsentRequired or ReconsentRequired where they are not all granted."""
+        """ConsentRequired or ReconsentRequired where they are not all granted, or the person's data is restricted."""
+        mark = forbids(self.marks, purposes)
+        if mark is not None:
+            raise forbidden(mark)
         decision = ledger.decide(self.states, purposes, material=self.material)
         if not decision.allowed:
             raise consent_error(decision.missing, decision.outdated)
 
 
-def _needed_at_commit(leased: Recording, extraction: Extraction) -> tuple[str, ...]:
+def _needed_at_commit(leased: Recording, findings: Findings) -> tuple[str, ...]:
     needed = _NEEDED
     if leased.shape == "submit" or leased.discard_source:
         needed = (*needed, RETENTION)
-    return (*needed, EMBEDDING) if extraction.embedding is not None else needed
+    return (*needed, EMBEDDING) if findings.embedding_sha256 is not None else needed
 
 
 def _purposes(shape: Shape, ask: Ask) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ Rules upheld here, in order:
 2. Records go at min(promise at insert, policy now): key row first, then the row (C10a, X11).
 3. Everything is idempotent, in bounded batches, and safe beside a second sweeper: states move by compare-and-swap.
 4. What has no owner (a body without a row, a key without data) goes after a grace longer than any lease.
-5. One thing that cannot be finished never stops the rest; its code is reported.
+5. Where the clock was set, what is kept does not expire until somebody confirms the time; audio goes regardless.
+6. One thing that cannot be finished never stops the rest; its code is reported.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from sottovoce.model.record import DueRecord
 from sottovoce.model.recording import Recording, RecordingState
 from sottovoce.model.subject import Caller
 from sottovoce.ports import Blobs, Database
+from sottovoce.usecases.clock_watch import ClockWatch
 from sottovoce.usecases.discard import Discard, body_path
 from sottovoce.usecases.keyring import Keyring
 from sottovoce.usecases.record import Record
@@ -43,16 +45,17 @@ class RetentionSweep:
     rights: Rights
     trail: Trail
     policy: Policy
+    clock: ClockWatch
 
     def sweep(self, *, caller: Caller) -> SweepReport:
         """Everything: overdue and interrupted work, due records, orphans."""
         report = self.overdue(caller=caller)
-        bodies, keys, errors = 0, 0, list(report.errors)
-        details = _attempt(errors, lambda: self._expire_details(caller=caller))
-        try:
-            bodies, keys = self._orphan_bodies(), self._orphan_keys()
-        except SottovoceError as error:
-            errors.append(error.public_code)
+        errors = list(report.errors)
+        details = keys = 0
+        bodies = _attempt(errors, self._orphan_bodies)
+        if not report.clock_moved:
+            details = _attempt(errors, lambda: self._expire_details(caller=caller))
+            keys = _attempt(errors, self._orphan_keys)
         return replace(
             report, orphan_bodies=bodies, orphan_keys=keys, details_expired=details, errors=tuple(errors)
         )
@@ -62,10 +65,11 @@ class RetentionSweep:
         errors: list[str] = []
         erased = _attempt(errors, lambda: self.rights.resume(caller=caller))
         discarded, finished, late = self._recordings(errors, caller=caller)
-        expired = _attempt(errors, lambda: self._expire(caller=caller))
+        moved = self.clock.check()
+        expired = 0 if moved else _attempt(errors, lambda: self._expire(caller=caller))
         return SweepReport(
             audio_discarded=discarded, interrupted_finished=finished, records_expired=expired,
-            erasures_resumed=erased, overdue=late, errors=tuple(errors),
+            erasures_resumed=erased, overdue=late, clock_moved=moved, errors=tuple(errors),
         )  # fmt: skip
 
     def preview(self) -> SweepReport:
@@ -81,7 +85,8 @@ class RetentionSweep:
             records_expired=sum(len(self._due(kind, now, limit=1_000_000)) for kind in _KINDS),
             erasures_resumed=erasures, orphan_bodies=len(list(self._ownerless_bodies())),
             orphan_keys=len(self._ownerless_keys()),
-            overdue=sum(now >= recording.discard_by for recording in unfinished), dry_run=True,
+            overdue=sum(now >= recording.discard_by for recording in unfinished),
+            clock_moved=self.clock.moved(), dry_run=True,
         )  # fmt: skip
 
     # --- recordings ------------------------------------------------------------------------------------
@@ -212,7 +217,7 @@ class RetentionSweep:
 
 
 def _attempt(errors: list[str], work: Callable[[], int]) -> int:
-    """Rule 5: an error is reported, the rest goes on."""
+    """Rule 6: an error is reported, the rest goes on."""
     try:
         return work()
     except SottovoceError as error:

@@ -8,17 +8,24 @@ Rules upheld here, in order:
 4. "Erased" is said only after looking again at every store, by what stands there.
 5. The same request id gives the stored receipt; unknown and erased persons get one identical "nothing held" answer
    (F26, C11d). No consent is asked for a right (law 6).
+6. A legal hold blocks shredding and nothing else: what is asked for meanwhile waits, says so, and runs by itself when
+   the hold is lifted, or at the next open() after that (C12a).
+7. What there is to destroy is written down with the promise, so that the receipt tells of all of it, whatever was
+   interrupted (C11c).
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
 from sottovoce.errors import Conflict, StorageError, UsageError
-from sottovoce.model.canonical import JsonValue
+from sottovoce.model.canonical import JsonValue, canonical_json
 from sottovoce.model.ids import RandomBytes, check_id, new_id
 from sottovoce.model.job import Job
+from sottovoce.model.mark import REASONS, Mark, MarkKind, holds
 from sottovoce.model.outcome import ErasureOutcome
 from sottovoce.model.recording import Recording
 from sottovoce.model.request import ErasureRequest, Tombstone
@@ -28,16 +35,27 @@ from sottovoce.usecases.discard import body_path
 from sottovoce.usecases.keyring import Keyring
 from sottovoce.usecases.people import People
 from sottovoce.usecases.receipts import ReceiptBook
-from sottovoce.usecases.trail import Trail
+from sottovoce.usecases.trail import Scribe, Trail
 
-_Result = Literal["erased", "nothing_held", "would_erase"]
+_Result = Literal["erased", "nothing_held", "would_erase", "held"]
 _BATCH = 500
-_REMAINS = [
-    "the erasure request and a tombstone, with internal ids only",
-    "audit entries under a pseudonym whose key is destroyed",
-    "backups of the key store made before, until the epoch of their key ends (`sottovoce keys rotate`)",
-    "copies of receipts that were handed out",
-]
+_MOST_OBJECTS = 2000  # named one by one in a receipt; of more, so many and how many there were
+_REMAINS: tuple[tuple[str, str, str], ...] = (  # what, why, until when
+    (
+        "the erasure request, a tombstone and the log of the person's requests, with internal ids only",
+        "proof that the erasure took place; nothing erased comes back from a backup", "for good",
+    ),
+    (
+        "audit entries under a pseudonym whose key is destroyed",
+        "the log has to verify; nothing links them to the person any more", "as long as the log is kept",
+    ),
+    (
+        "backups of the key store made before", "they were made before; each is sealed under the key of an epoch",
+        "the end of that epoch (`sottovoce keys rotate`)",
+    ),
+    ("copies of receipts and packages that were handed out", "they are the person's own", "not ours to say"),
+    ("statistics that were released before", "what was released cannot be taken back", "this version releases none"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +83,38 @@ class Rights:
         request = stored or self._promise(subject, session_id, request_id, caller=caller)
         if request is None:
             return self._nothing_held()
+        if isinstance(request, Mark):
+            return self._waits(request)
         return self.carry_out(request, caller=caller)
+
+    def run_waiting(self, *, caller: Caller) -> int:
+        """Carry out the erasures that waited for a legal hold which does not stand any more; how many."""
+        with self.database.read() as tx:
+            waiting = tx.marks.standing(MarkKind.ERASURE_WAITING)
+            free = [mark for mark in waiting if not holds(tx.marks.of_subject(mark.subject_id))]
+        outcomes = [
+            self.erase_person(
+                mark.subject_id, session_id=mark.session_id, request_id=mark.request_id, caller=caller
+            )
+            for mark in free
+        ]
+        return sum(outcome.result == "erased" for outcome in outcomes)
+
+    def erase_person(
+        self, subject_id: str, *, session_id: str | None, request_id: str | None, caller: Caller
+    ) -> ErasureOutcome:
+        """`erase` for who knows the person by the internal id."""
+        stored = self._stored(request_id)
+        if stored is not None and stored.receipt is not None:
+            return self._outcome("erased", stored, {})
+        request: ErasureRequest | Mark | None = stored
+        if stored is None:
+            with self.database.begin() as tx:
+                person = tx.subjects.get(subject_id)
+                request = self._promise_for(tx, person, session_id, request_id, caller=caller)
+        if request is None:
+            return self._nothing_held()
+        return self._waits(request) if isinstance(request, Mark) else self.carry_out(request, caller=caller)
 
     def preview(self, subject: str, *, session_id: str | None = None) -> ErasureOutcome:
         """What erase would destroy; changes nothing."""
@@ -86,7 +135,7 @@ class Rights:
             unfinished = tx.requests.unfinished()
         for request in unfinished:
             self.carry_out(request, caller=caller)
-        return len(unfinished)
+        return len(unfinished) + self.run_waiting(caller=caller)
 
     def carry_out(self, request: ErasureRequest, *, caller: Caller) -> ErasureOutcome:
         """From the committed promise to the receipt; every step may be repeated."""
@@ -117,8 +166,8 @@ class Rights:
 
     def _promise(
         self, subject: str, session_id: str | None, request_id: str | None, *, caller: Caller
-    ) -> ErasureRequest | None:  # fmt: skip
-        """Commit the promise; None where nothing is held."""
+    ) -> ErasureRequest | Mark | None:  # fmt: skip
+        """Commit the promise, or that it waits for a legal hold; None where nothing is held."""
         try:
             return self._promise_once(subject, session_id, request_id, caller=caller)
         except StorageError as error:
@@ -128,28 +177,81 @@ class Rights:
 
     def _promise_once(
         self, subject: str, session_id: str | None, request_id: str | None, *, caller: Caller
-    ) -> ErasureRequest | None:  # fmt: skip
+    ) -> ErasureRequest | Mark | None:  # fmt: skip
         with self.database.begin() as tx:
             person = self.people.find(tx, subject)
-            sessions = _sessions(tx, person, session_id)
-            if person is None or (session_id is not None and not sessions):
-                return None
-            tx.subjects.lock(person.id)
-            if person.state is SubjectState.ERASING:  # promised before: the same promise is carried out
-                return next(r for r in tx.requests.unfinished() if _whole(r, person))
-            scribe = self.trail.of(person.id, caller=caller)
-            request = ErasureRequest(
-                id=request_id or new_id("request", self.random_bytes), tenant=self.tenant,
-                subject_id=person.id, session_id=session_id, pseudonym=scribe.pseudonym or "",
-                requested_at=tx.now(),
-            )  # fmt: skip
-            self._mark(tx, person, sessions, request)
-            tx.requests.add(
-                request, Tombstone(session_id or person.id, self.tenant, request.id, request.requested_at)
-            )
-            tx.jobs.put(Job("erase", request.id, request.requested_at))
-            scribe.write(tx, "erasure.promised", details={"request": request.id, "session": session_id})
+            return self._promise_for(tx, person, session_id, request_id, caller=caller)
+
+    def _promise_for(
+        self, tx: UnitOfWork, person: Subject | None, session_id: str | None, request_id: str | None, *,
+        caller: Caller,
+    ) -> ErasureRequest | Mark | None:  # fmt: skip
+        sessions = _sessions(tx, person, session_id)
+        if person is None or (session_id is not None and not sessions):
+            return None
+        tx.subjects.lock(person.id)
+        if person.state is SubjectState.ERASING:  # promised before: the same promise is carried out
+            return next(r for r in tx.requests.unfinished() if _whole(r, person))
+        scribe = self.trail.of(person.id, caller=caller)
+        if holds(tx.marks.of_subject(person.id)):
+            return self._put_off(tx, person, session_id, request_id, scribe)
+        request = ErasureRequest(
+            id=request_id or new_id("request", self.random_bytes), tenant=self.tenant,
+            subject_id=person.id, session_id=session_id, pseudonym=scribe.pseudonym or "",
+            requested_at=tx.now(), inventory=self._found(tx, person, sessions, session_id),
+        )  # fmt: skip
+        self._mark(tx, person, sessions, request)
+        tx.requests.add(
+            request, Tombstone(session_id or person.id, self.tenant, request.id, request.requested_at)
+        )
+        tx.jobs.put(Job("erase", request.id, request.requested_at))
+        scribe.write(tx, "erasure.promised", details={"request": request.id, "session": session_id})
         return request
+
+    def _put_off(
+        self, tx: UnitOfWork, person: Subject, session_id: str | None, request_id: str | None, scribe: Scribe
+    ) -> Mark:
+        """Write down once that an erasure waits for a legal hold."""
+        for mark in tx.marks.of_subject(person.id):
+            same = request_id in (None, mark.request_id) and mark.session_id == session_id
+            if mark.kind is MarkKind.ERASURE_WAITING and mark.lifted_at is None and same:
+                return mark
+        waiting = Mark(
+            id=new_id("mark", self.random_bytes), tenant=self.tenant, subject_id=person.id, session_id=session_id,
+            kind=MarkKind.ERASURE_WAITING, purpose=None, reason="legal_hold", asked_by="person",
+            request_id=request_id or new_id("request", self.random_bytes), detail=None, placed_at=tx.now(),
+        )  # fmt: skip
+        tx.marks.add(waiting)
+        details = {"request": waiting.request_id, "session": session_id}
+        scribe.write(tx, "erasure.waits", outcome="legal_hold", details=details)
+        return waiting
+
+    def _found(
+        self, tx: UnitOfWork, person: Subject, sessions: tuple[Recording, ...], session_id: str | None
+    ) -> str:
+        """What there is to destroy, by store; ids and versions only."""
+        objects: list[dict[str, JsonValue]] = []
+        for session in sessions:
+            objects += [
+                {"id": r.id, "kind": r.kind, "version": f"{r.profile} {r.version}", "session_id": session.id}
+                for r in tx.records.of_session(session.id)
+            ]
+            objects += [
+                {"id": d.id, "kind": "decision", "version": d.model, "session_id": session.id}
+                for d in tx.records.decisions_of_session(session.id)
+            ]
+        keys = list(self.keyring.rows(subject_id=person.id))
+        own = {str(one["id"]) for one in objects} | {session.id for session in sessions}
+        rows = {"recordings": 1} if session_id is not None else tx.rows_of(person.id)
+        found: dict[str, JsonValue] = {
+            "sessions": len(sessions),
+            "keys": len(keys) if session_id is None else sum(key.key_id in own for key in keys),
+            "bodies": sum(self.bodies.exists(body_path(session.id)) for session in sessions),
+            "rows": dict(rows),
+            "objects": objects[:_MOST_OBJECTS],
+            "objects_in_all": len(objects),
+        }
+        return canonical_json(found).decode()
 
     def _mark(
         self, tx: UnitOfWork, person: Subject, sessions: tuple[Recording, ...], request: ErasureRequest
@@ -248,6 +350,36 @@ class Rights:
         text = self.receipts.plain_signer().sign("erasure", {"result": "nothing_held", "tenant": self.tenant})
         return ErasureOutcome("nothing_held", None, {}, text)
 
+    def _waits(self, mark: Mark) -> ErasureOutcome:
+        """The signed answer while a legal hold stands: what waits, for which hold, on what ground."""
+        with self.database.read() as tx:
+            standing = holds(tx.marks.of_subject(mark.subject_id))
+        body: dict[str, JsonValue] = {
+            "result": "held",
+            "request_id": mark.request_id,
+            "tenant": self.tenant,
+            "subject_id": mark.subject_id,
+            "session_id": mark.session_id,
+            "requested_at": _iso(mark.placed_at),
+            "holds": [
+                {
+                    "id": hold.id,
+                    "basis": REASONS[hold.kind].get(hold.reason, hold.reason),
+                    "since": _iso(hold.placed_at),
+                }
+                for hold in standing
+            ],
+            "remains": [
+                {
+                    "what": "everything that is held of the person",
+                    "why": "a legal hold: kept, and used for nothing that the person has not agreed to",
+                    "until": "the hold is lifted; then the erasure runs by itself",
+                }
+            ],
+        }
+        text = self.receipts.plain_signer().sign("erasure", body)
+        return ErasureOutcome("held", mark.request_id, {}, text)
+
     def _outcome(self, result: _Result, request: ErasureRequest, counts: dict[str, int]) -> ErasureOutcome:
         text = request.receipt or ""
         return ErasureOutcome(result, request.id, counts, text, self.receipts.path_of_text(request.id, text))
@@ -276,15 +408,45 @@ def _whole(request: ErasureRequest, person: Subject) -> bool:
 def _receipt_body(request: ErasureRequest, counts: dict[str, int], destruction: str) -> dict[str, JsonValue]:
     if request.completed_at is None:
         raise UsageError("An erasure that is not complete has no receipt.")
+    found: dict[str, JsonValue] = json.loads(request.inventory) if request.inventory else {}
     return {
         "result": "erased",
         "request_id": request.id,
         "tenant": request.tenant,
         "subject_id": request.subject_id,
         "session_id": request.session_id,
-        "requested_at": request.requested_at.isoformat(timespec="seconds"),
-        "completed_at": request.completed_at.isoformat(timespec="seconds"),
+        "requested_at": _iso(request.requested_at),
+        "completed_at": _iso(request.completed_at),
+        "found": found,
+        "stores": _stores(found),
         "destroyed": dict(sorted(counts.items())),
         "key_destruction": destruction,
-        "remains": list(_REMAINS),
+        "remains": [{"what": what, "why": why, "until": until} for what, why, until in _REMAINS],
     }
+
+
+def _stores(found: dict[str, JsonValue]) -> list[JsonValue]:
+    """What was in each store when the erasure was promised, and what became of it."""
+    if not found:
+        return []
+    rows = found.get("rows")
+    lines: list[JsonValue] = [
+        {"store": "key store", "object": "keys", "count": found.get("keys"),
+         "fate": "rows deleted, not found after deletion: what they seal cannot be opened any more"},
+        {"store": "bodies", "object": "sealed audio", "count": found.get("bodies"),
+         "fate": "deleted, not found after deletion"},
+    ]  # fmt: skip
+    for table, count in sorted(rows.items()) if isinstance(rows, dict) else ():
+        lines.append(
+            {
+                "store": "database",
+                "object": table,
+                "count": count,
+                "fate": "deleted, not found after deletion",
+            }
+        )
+    return lines
+
+
+def _iso(at: datetime) -> str:
+    return at.isoformat(timespec="seconds")

@@ -3,36 +3,37 @@
 Rules upheld here, in order:
 1. Every record has a random key of its own, written to the key store before the record is written.
 2. The context binds tenant, subject, record, kind and version: a row moved elsewhere does not open.
-3. Nothing is opened without a PurposeGrant for that session and a purpose that opens that kind (law 8, C5a).
+3. Where nobody waits for the result (`submit`), it is sealed before it reaches this process (`places`, `rows`).
+4. Nothing is opened without a PurposeGrant for that session and a purpose that opens that kind (law 8, C5a).
 """
 
 from __future__ import annotations
 
-import json
-import struct
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from sottovoce.errors import ConsentRequired, IntegrityError
+from sottovoce.errors import ConsentRequired
 from sottovoce.model.features import Embedding, Extraction, FeatureVector, Insight, Quality
+from sottovoce.model.findings import Findings
 from sottovoce.model.ids import RandomBytes, new_id
-from sottovoce.model.purpose import VOICE_ANALYSIS, PurposeGrant
+from sottovoce.model.purpose import VOICE_ANALYSIS, PurposeGrant, purpose_of
 from sottovoce.model.record import RECORD_KEY_CLASS, Decision, RecordKind, SealedRecord
 from sottovoce.model.retention import RetentionPolicy
+from sottovoce.ports import Place, SealedExtraction
 from sottovoce.sealing import envelope
 from sottovoce.sealing.context import encode_context
 from sottovoce.usecases.keyring import Keyring, NewKey
-from sottovoce.voice import insight as insights
+from sottovoce.voice import bodies
 
 _FORMAT = "1"
-_LENGTH = struct.Struct(">I")
 
 
 @dataclass(frozen=True)
 class Sealed:
     """Everything of one extraction, sealed under keys that exist already, ready to be inserted."""
 
+    findings: Findings
     records: tuple[SealedRecord, ...]
     decisions: tuple[Decision, ...]
 
@@ -52,58 +53,72 @@ class Vault:
     retention: RetentionPolicy
     tenant: str
 
-    def seal(
-        self, extraction: Extraction, insight: Insight, *, subject_id: str, session_id: str, at: datetime
-    ) -> Sealed:
-        """Make the keys, then the ciphertexts, of features, insight, decision and (if any) embedding."""
-        bodies: dict[str, bytes] = {
-            "features": _features_body(extraction.features, extraction.quality),
-            "insight": _insight_body(insight),
+    def places(self, subject_id: str, *, embedding: bool = False) -> tuple[Place, ...]:
+        """Make the keys of one result: where each kind of it will be sealed."""
+        ids = {
+            kind: new_id("decision" if kind == "decision" else "record", self.random_bytes)
+            for kind in bodies.kinds_of(embedding=embedding)
         }
-        if extraction.embedding is not None:
-            bodies["embedding"] = _embedding_body(extraction.embedding)
-        ids = {kind: new_id("record", self.random_bytes) for kind in bodies}
-        ids["decision"] = new_id("decision", self.random_bytes)
         keys = self.keyring.new_keys(
             [
                 NewKey(key_id=key_id, kind="record", key_class=_key_class(kind), subject_id=subject_id)
                 for kind, key_id in ids.items()
             ]
         )
-        vector = extraction.features
-        bodies["decision"] = json.dumps(
-            {"feature_sha256": vector.sha256(), "output": insights.insight_to_values(insight)}
-        ).encode()
-        ciphertext = {
-            kind: envelope.seal(
-                keys[ids[kind]], body, self._context(subject_id, ids[kind], kind), ids[kind]
-            )
-            for kind, body in bodies.items()
-        }  # fmt: skip
+        return tuple(
+            Place(kind, key_id, keys[key_id], self._context(subject_id, key_id, kind))
+            for kind, key_id in ids.items()
+        )
+
+    def seal(
+        self, extraction: Extraction, insight: Insight, *, subject_id: str, session_id: str, at: datetime
+    ) -> Sealed:
+        """Make the keys, then the ciphertexts, of a result that this process holds and returns (`analyze`)."""
+        places = self.places(subject_id, embedding=extraction.embedding is not None)
+        plain = bodies.bodies_of(extraction, insight)
+        sealed = {
+            place.kind: envelope.seal(place.key, plain[place.kind], place.context, place.key_id)
+            for place in places
+        }
+        made = SealedExtraction(bodies.findings_of(extraction, insight), sealed)
+        return self.rows(made, places, subject_id=subject_id, session_id=session_id, at=at)
+
+    def rows(
+        self, made: SealedExtraction, places: Sequence[Place], *, subject_id: str, session_id: str, at: datetime
+    ) -> Sealed:  # fmt: skip
+        """The rows of a result that is sealed already, ready to be inserted."""
+        ids, found = {place.kind: place.key_id for place in places}, made.findings
         records = tuple(
             SealedRecord(
                 id=ids[kind], tenant=self.tenant, subject_id=subject_id, session_id=session_id, kind=kind,
-                profile=vector.profile, version=_version_of(kind, extraction, insight),
-                body=ciphertext[kind], created_at=at, expires_at=self.retention.promise(kind, at),
+                profile=found.profile, version=_version_of(kind, found), body=made.bodies[kind],
+                created_at=at, expires_at=self.retention.promise(kind, at),
             )
-            for kind in _record_kinds(bodies)
+            for kind in _record_kinds(ids)
         )  # fmt: skip
         decision = Decision(
             id=ids["decision"], tenant=self.tenant, subject_id=subject_id, session_id=session_id,
-            purpose=VOICE_ANALYSIS, model=f"{insight.kind}/{insight.version}",
-            model_sha256=insight.model_sha256, body=ciphertext["decision"], at=at,
-            expires_at=self.retention.promise("decision", at),
+            purpose=VOICE_ANALYSIS, model=found.insight_model, model_sha256=found.insight_sha256,
+            body=made.bodies["decision"], at=at, expires_at=self.retention.promise("decision", at),
         )  # fmt: skip
-        return Sealed(records, (decision,))
+        return Sealed(found, records, (decision,))
 
     def open_features(self, record: SealedRecord, grant: PurposeGrant) -> tuple[FeatureVector, Quality]:
-        return _read_features(self._open(record, grant))
+        return bodies.read_features(self._open(record, grant))
 
     def open_insight(self, record: SealedRecord, grant: PurposeGrant) -> Insight:
-        return _read_insight(self._open(record, grant))
+        return bodies.read_insight(self._open(record, grant))
 
     def open_embedding(self, record: SealedRecord, grant: PurposeGrant) -> Embedding:
-        return _read_embedding(self._open(record, grant))
+        return bodies.read_embedding(self._open(record, grant))
+
+    def open_decision(self, decision: Decision, grant: PurposeGrant) -> dict[str, object]:
+        """What a rule or model saw (the hash of the features) and said; for the person's own access only."""
+        if decision.session_id != grant.session_id or purpose_of(grant.purpose).basis != "right":
+            raise ConsentRequired("The purpose does not open decisions.", reason="purpose_not_granted")
+        key = self.keyring.open_key(decision.id)
+        context = self._context(decision.subject_id, decision.id, "decision")
+        return bodies.read_decision(envelope.open(key, decision.body, context))
 
     def _open(self, record: SealedRecord, grant: PurposeGrant) -> bytes:
         if grant.session_id != record.session_id or grant.subject_id != record.subject_id:
@@ -127,70 +142,14 @@ def _key_class(kind: str) -> str:
     return RECORD_KEY_CLASS.get(kind, "insights")
 
 
-def _record_kinds(bodies: Mapping[str, bytes]) -> list[RecordKind]:
-    kinds: tuple[RecordKind, ...] = ("features", "insight", "embedding")
-    return [kind for kind in kinds if kind in bodies]
+def _record_kinds(kinds: Container[str]) -> list[RecordKind]:
+    known: tuple[RecordKind, ...] = ("features", "insight", "embedding")
+    return [kind for kind in known if kind in kinds]
 
 
-def _version_of(kind: str, extraction: Extraction, insight: Insight) -> str:
+def _version_of(kind: RecordKind, found: Findings) -> str:
     if kind == "insight":
-        return f"{insight.kind}/{insight.version}"
-    if kind == "embedding" and extraction.embedding is not None:
-        return extraction.embedding.model_sha256
-    return extraction.features.version
-
-
-def _features_body(features: FeatureVector, quality: Quality) -> bytes:
-    """Length-prefixed JSON of what stands beside the vector, then its 352 bytes of float32."""
-    beside = {
-        "profile": features.profile,
-        "version": features.version,
-        "rate": features.sample_rate_hz,
-        "quality": {field.name: getattr(quality, field.name) for field in fields(quality)},
-    }
-    text = json.dumps(beside, separators=(",", ":")).encode()
-    return _LENGTH.pack(len(text)) + text + features.to_float32_bytes()
-
-
-def _read_features(body: bytes) -> tuple[FeatureVector, Quality]:
-    (size,) = _LENGTH.unpack_from(body)
-    beside = json.loads(body[_LENGTH.size : _LENGTH.size + size])
-    vector = FeatureVector.from_float32_bytes(
-        body[_LENGTH.size + size :], profile=beside["profile"], version=beside["version"],
-        sample_rate_hz=beside["rate"],
-    )  # fmt: skip
-    quality = beside["quality"]
-    return vector, Quality(**{**quality, "flags": tuple(quality["flags"])})
-
-
-def _insight_body(insight: Insight) -> bytes:
-    """Values only: titles, units and texts are those of the rule table of that version."""
-    content = {
-        "kind": insight.kind,
-        "version": insight.version,
-        "model_sha256": insight.model_sha256,
-        "values": insights.insight_to_values(insight),
-    }
-    return json.dumps(content, separators=(",", ":")).encode()
-
-
-def _read_insight(body: bytes) -> Insight:
-    content = json.loads(body)
-    found = insights.insight_from_values(content["values"], version=content["version"])
-    if (found.kind, found.model_sha256) != (content["kind"], content["model_sha256"]):
-        raise IntegrityError(
-            "The insight was made by a rule table that this version of sottovoce does not have.",
-            hint="Upgrade sottovoce, or read the features and derive the insight anew.",
-            reason="rule_table_unknown",
-        )
-    return found
-
-
-def _embedding_body(embedding: Embedding) -> bytes:
-    values = struct.pack(f"<{len(embedding.values)}f", *embedding.values)
-    return embedding.model_sha256.encode() + b"\0" + values
-
-
-def _read_embedding(body: bytes) -> Embedding:
-    model, _, values = body.partition(b"\0")
-    return Embedding(values=struct.unpack(f"<{len(values) // 4}f", values), model_sha256=model.decode())
+        return found.insight_model
+    if kind == "embedding" and found.embedding_sha256 is not None:
+        return found.embedding_sha256
+    return found.features_version

@@ -1,6 +1,7 @@
 """From bytes to one channel of samples: limits, decoders, and the checks between them, in a fixed order.
 
     decoded = decode(BytesSource(data), limits=Limits(max_analysed_s=30.0))
+    facts, sink = decode_into(source, begin)      # block by block, for a recording of any length
 
 Order of the checks; the first that fails names the reason of the AudioRejected (faults.md section 5):
 bytes -> magic and allow-list -> declared header -> decode under a frame cap -> finite -> complete -> length ->
@@ -18,8 +19,9 @@ Runs in the sealed child; the decoders are native code and are never called in a
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +31,7 @@ from sottovoce.errors import UsageError
 from sottovoce.voice import containers
 from sottovoce.voice.containers import Header, Source
 from sottovoce.voice.formats import DecoderGaveUp, Formats, load_formats
+from sottovoce.voice.quality import Facts
 from sottovoce.voice.rejections import rejected
 
 Samples = npt.NDArray[np.float64]
@@ -53,30 +56,43 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """One channel of a recording, and what is known of where it came from."""
+class Decoded(Facts):
+    """The same with the samples themselves."""
 
     samples: Samples  # (n,) float64, full scale -1..1 (decoders may overshoot a little)
-    sample_rate_hz: int
-    channels: int  # of the recording
-    channel: str  # which one this is: "0".."7" or "mix"
-    codec: str  # "wav/pcm_16", "ogg/opus", ...
-    flags: frozenset[str]  # cut, truncated, length_unknown, header_mismatch, trailing_bytes
 
-    @property
-    def duration_s(self) -> float:
-        return len(self.samples) / self.sample_rate_hz
+
+class Sink(Protocol):
+    """Takes one channel as it is decoded."""
+
+    def feed(self, samples: Samples, /) -> None:
+        """(n,) finite, in order; the array belongs to the sink."""
+        ...
+
+
+S = TypeVar("S", bound=Sink)
 
 
 @dataclass(frozen=True, slots=True)
-class _Raw:
-    """What a decoder gave: the samples so far, and whether it was stopped at the cap."""
+class _Raw(Generic[S]):
+    """What a decoder gave, and whether it was stopped at the cap."""
 
-    samples: Samples
+    sink: S
+    frames: int
+    loudest: float
     sample_rate_hz: int
     channels: int
     codec: str
     cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish(Generic[S]):
+    """What a decoder is to do."""
+
+    limits: Limits
+    channel: str
+    begin: Callable[[int], S]
 
 
 def decode(
@@ -87,7 +103,34 @@ def decode(
     accept_truncated: bool = False,
     formats: Formats | bool | None = True,
 ) -> Decoded:
-    """One channel of the recording in `source`, at its own rate.
+    """One channel of the recording in `source`, at its own rate; arguments and errors as `decode_into`."""
+    facts, pieces = decode_into(
+        source,
+        lambda _: _Pieces(),
+        limits=limits,
+        channel=channel,
+        accept_truncated=accept_truncated,
+        formats=formats,
+    )
+    return Decoded(
+        facts.sample_rate_hz, facts.channels, facts.channel, facts.codec, facts.flags, facts.frames,
+        samples=pieces.joined(),
+    )  # fmt: skip
+
+
+def decode_into(
+    source: Source,
+    begin: Callable[[int], S],
+    *,
+    limits: Limits | None = None,
+    channel: str = "0",
+    accept_truncated: bool = False,
+    formats: Formats | bool | None = True,
+) -> tuple[Facts, S]:
+    """Feed one channel of the recording, block by block, into the sink that `begin(sample_rate_hz)` makes.
+
+    Where a decoder gives up half-way and another one takes over, `begin` is called again and what it had made is
+    dropped: nothing counts that was fed before this returns.
 
     `formats`: the optional decoders; True looks for them, None or False does without.
     Raises AudioRejected with a reason of `rejections.REASONS`, UsageError for a channel that cannot exist.
@@ -103,8 +146,8 @@ def decode(
     if header.decoder == "pyav" and optional is None:
         raise rejected("unknown_format", needs_formats=True)
     _check_declared(header, limits)
-    raw = _decoded(source, header, limits, channel, optional)
-    return _checked(raw, header, limits, channel=channel, accept_truncated=accept_truncated)
+    raw = _decoded(source, header, _Wish(limits, channel, begin), optional)
+    return _checked(raw, header, limits, channel=channel, accept_truncated=accept_truncated), raw.sink
 
 
 def check_channel(channel: str) -> None:
@@ -123,23 +166,23 @@ def _check_declared(header: Header, limits: Limits) -> None:
         raise rejected("too_long")
 
 
-def _decoded(source: Source, header: Header, limits: Limits, channel: str, optional: Formats | None) -> _Raw:
+def _decoded(source: Source, header: Header, wish: _Wish[S], optional: Formats | None) -> _Raw[S]:
     """libsndfile first; the optional decoders for what it does not know or abandons half-way."""
     if header.decoder == "soundfile":
         try:
-            return _by_soundfile(source, header, limits, channel)
+            return _by_soundfile(source, header, wish)
         except DecoderGaveUp:
             if optional is None:
                 raise rejected("decode_failed", needs_formats=header.container == "flac") from None
     if optional is None:
         raise rejected("decode_failed")
     try:
-        return _by_formats(source, header, limits, channel, optional)
+        return _by_formats(source, header, wish, optional)
     except DecoderGaveUp:
         raise rejected("decode_failed") from None
 
 
-def _by_soundfile(source: Source, header: Header, limits: Limits, channel: str) -> _Raw:
+def _by_soundfile(source: Source, header: Header, wish: _Wish[S]) -> _Raw[S]:
     try:
         file = _Forward(SourceFile(source, header.start, header.stop))
     except (soundfile.LibsndfileError, TypeError) as error:
@@ -147,8 +190,7 @@ def _by_soundfile(source: Source, header: Header, limits: Limits, channel: str) 
     with file:
         codec = header.codec or str(file.subtype).lower()
         rate, channels = int(file.samplerate), int(file.channels)
-        samples, cut = _collect(_soundfile_blocks(file), rate, channels, limits, channel)
-    return _Raw(samples, rate, channels, codec, cut)
+        return _poured(_soundfile_blocks(file), rate, channels, codec, wish)
 
 
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]
@@ -176,45 +218,55 @@ def _soundfile_blocks(file: soundfile.SoundFile) -> Iterator[npt.NDArray[np.floa
         block[:] = 0.0
 
 
-def _by_formats(source: Source, header: Header, limits: Limits, channel: str, optional: Formats) -> _Raw:
+def _by_formats(source: Source, header: Header, wish: _Wish[S], optional: Formats) -> _Raw[S]:
     with optional.open(SourceFile(source, header.start, header.stop), header.container) as stream:
-        if stream.declared_s is not None and stream.declared_s > limits.max_declared_s:
+        if stream.declared_s is not None and stream.declared_s > wish.limits.max_declared_s:
             raise rejected("too_long")
         rate, channels = stream.sample_rate_hz, stream.channels
-        _check_declared(replace(header, sample_rate_hz=rate, channels=channels, frames=None), limits)
+        _check_declared(replace(header, sample_rate_hz=rate, channels=channels, frames=None), wish.limits)
         expected = (header.sample_rate_hz or rate, header.channels or channels)
         if header.decoder == "soundfile" and expected != (rate, channels):
             raise DecoderGaveUp
-        samples, cut = _collect(stream.blocks(), rate, channels, limits, channel)
-        return _Raw(samples, rate, channels, header.codec or stream.codec, cut)
+        return _poured(_gathered(stream.blocks()), rate, channels, header.codec or stream.codec, wish)
 
 
-def _collect(
-    blocks: Iterator[npt.NDArray[np.float64]], rate_hz: int, channels: int, limits: Limits, channel: str
-) -> tuple[Samples, bool]:
-    """The chosen channel of all blocks up to the cap, and whether there was more."""
-    if channel != "mix" and int(channel) >= channels:
+def _gathered(blocks: Iterator[npt.NDArray[np.float64]]) -> Iterator[npt.NDArray[np.float64]]:
+    """The frames of a codec hold a few milliseconds each: joined to blocks of a useful size."""
+    waiting: list[npt.NDArray[np.float64]] = []
+    for block in blocks:
+        waiting.append(block)
+        if sum(map(len, waiting)) >= BLOCK_FRAMES:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _poured(
+    blocks: Iterator[npt.NDArray[np.float64]], rate_hz: int, channels: int, codec: str, wish: _Wish[S]
+) -> _Raw[S]:
+    """The chosen channel of all blocks up to the cap into a new sink."""
+    if wish.channel != "mix" and int(wish.channel) >= channels:
         raise rejected("channels")
-    cap = max(int(limits.max_analysed_s * rate_hz), 1)
-    pieces: list[Samples] = []
-    total = 0
+    cap = max(int(wish.limits.max_analysed_s * rate_hz), 1)
+    sink, total, loudest = wish.begin(rate_hz), 0, 0.0
     for block in blocks:
         if not np.isfinite(block).all():
             raise rejected("non_finite")
-        piece = block.mean(axis=1) if channel == "mix" else block[:, int(channel)].copy()
-        pieces.append(piece[: cap - total])
-        total += len(piece)
+        piece = block.mean(axis=1) if wish.channel == "mix" else block[:, int(wish.channel)].copy()
+        piece = piece[: cap - total] if total + len(piece) > cap else piece
+        total += len(block)
+        loudest = max(loudest, float(np.abs(piece).max(initial=0.0)))
+        if loudest <= _LOUDEST:  # else it is refused in the end, if nothing else comes first
+            sink.feed(piece)
         if total > cap:
             break
-    samples = np.concatenate(pieces) if pieces else np.zeros(0)
-    for piece in pieces:
-        piece[:] = 0.0
-    return samples, total > cap
+    return _Raw(sink, min(total, cap), loudest, rate_hz, channels, codec, total > cap)
 
 
-def _checked(raw: _Raw, header: Header, limits: Limits, *, channel: str, accept_truncated: bool) -> Decoded:
+def _checked(raw: _Raw[S], header: Header, limits: Limits, *, channel: str, accept_truncated: bool) -> Facts:
     """Complete, long enough, not absurd; with the flags that only a decoder knows (voice.quality adds others)."""
-    count, rate = len(raw.samples), raw.sample_rate_hz
+    count, rate = raw.frames, raw.sample_rate_hz
     missing = header.exact_frames and not raw.cut and count < (header.frames or 0)
     truncated = header.truncated or missing
     if count == 0 and not truncated:
@@ -223,17 +275,35 @@ def _checked(raw: _Raw, header: Header, limits: Limits, *, channel: str, accept_
         raise rejected("truncated")
     if count < limits.min_duration_s * rate:
         raise rejected("too_short")
-    if np.abs(raw.samples).max() > _LOUDEST:
+    if raw.loudest > _LOUDEST:
         raise rejected("amplitude")
     seen = {"cut": raw.cut, "truncated": truncated}
-    return Decoded(
-        samples=raw.samples,
+    return Facts(
         sample_rate_hz=rate,
         channels=raw.channels,
         channel=channel,
         codec=f"{header.container}/{raw.codec}",
         flags=header.flags | {flag for flag, here in seen.items() if here},
+        frames=count,
     )
+
+
+class _Pieces:
+    """The sink that keeps everything, for recordings that fit into memory."""
+
+    def __init__(self) -> None:
+        self._pieces: list[Samples] = []
+
+    def feed(self, samples: Samples) -> None:
+        self._pieces.append(samples)
+
+    def joined(self) -> Samples:
+        """(n,) all samples; the pieces are zeroed."""
+        samples = np.concatenate(self._pieces) if self._pieces else np.zeros(0)
+        for piece in self._pieces:
+            piece[:] = 0.0
+        self._pieces = []
+        return samples
 
 
 class SourceFile(io.RawIOBase):

@@ -19,12 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sottovoce.errors import ExtraMissing, UsageError
-from sottovoce.model.features import FEATURE_NAMES, MINIMUM_VOICED_FRAMES, FeatureVector, Quality
-from sottovoce.voice import quality as judging
-from sottovoce.voice.egemaps.extract import MINIMUM_S, Analysis, analyse, low_level
-from sottovoce.voice.quality import Finding
+from sottovoce.model.features import FeatureVector, Quality
+from sottovoce.voice.egemaps.extract import MINIMUM_S
+from sottovoce.voice.gate import Finding, findings_of
+from sottovoce.voice.listening import PIECE, Listener
+from sottovoce.voice.quality import Facts
 
 HOP_S = 0.01
+NO_FACTS = Facts(16_000, 1, "0", "samples", frozenset(), 0)
 LLD_NAMES: tuple[str, ...] = (
     *(
         f"{name}_sma3"
@@ -54,7 +56,10 @@ class Features(FeatureVector):
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Silence, clipping, noise, ... in words, with the measured values."""
-        return judging.gate(self.quality, self.values[FEATURE_NAMES.index("equivalentSoundLevel_dBp")])
+        return findings_of(self, self.quality)
+
+
+Window = tuple[float, float, Features]  # start and end in seconds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,8 +91,8 @@ def egemaps(samples: NDArray[Any], sample_rate_hz: int, profile: str = "compat")
 
     Raises AudioRejected (`too_short`, `non_finite`, `sample_rate`), UsageError for another shape, type or profile.
     """
-    signal = as_signal(samples)
-    return _features(signal, sample_rate_hz, analyse(signal, sample_rate_hz, profile=profile))
+    listener = heard(samples, sample_rate_hz, profile)
+    return features_of(listener, listener.facts())
 
 
 def egemaps_per(
@@ -97,23 +102,69 @@ def egemaps_per(
     *,
     hop_s: float | None = None,
     profile: str = "compat",
-) -> Iterator[tuple[float, float, Features]]:
-    """Start, end (s) and features of one window after the other; `hop_s` from start to start (default: `seconds`).
+) -> Iterator[Window]:
+    """One window after the other; `hop_s` from start to start (default: `seconds`).
 
     A rest of less than 100 ms has no features. Errors as `egemaps`; UsageError for a window of less than 100 ms.
     """
-    step_s = seconds if hop_s is None else hop_s
-    if not (seconds >= MINIMUM_S and 0 < step_s < float("inf")):
-        raise UsageError("A window has at least 100 ms, and a hop above 0.", hint="For example --per 3.")
+    windows = Windows(sample_rate_hz, seconds, hop_s=hop_s, profile=profile)
     signal = as_signal(samples)
-    length, least = len(signal) / sample_rate_hz, MINIMUM_S
-    index = 0
-    while index == 0 or length - index * step_s >= least:
-        start = round(index * step_s * sample_rate_hz)
-        piece = signal[start : start + round(seconds * sample_rate_hz)]
-        start_s = start / sample_rate_hz
-        yield start_s, start_s + len(piece) / sample_rate_hz, egemaps(piece, sample_rate_hz, profile)
-        index += 1
+    for start in range(0, len(signal), PIECE):
+        windows.feed(signal[start : start + PIECE])
+        yield from windows.take()
+    windows.finish()
+    yield from windows.take()
+
+
+class Windows:
+    """One channel that comes in pieces, cut into windows; each is ready as soon as its last sample was fed."""
+
+    def __init__(
+        self, sample_rate_hz: int, seconds: float, *, hop_s: float | None = None, profile: str = "compat"
+    ) -> None:
+        self._step_s = seconds if hop_s is None else hop_s
+        if not (MINIMUM_S <= seconds < float("inf") and HOP_S <= self._step_s < float("inf")):
+            raise UsageError("A window has at least 100 ms, a hop 10 ms.", hint="For example --per 3.")
+        Listener(sample_rate_hz, profile=profile)  # refuses what cannot be before anything is fed
+        self._rate_hz, self._profile = sample_rate_hz, profile
+        self._length = round(seconds * sample_rate_hz)
+        self._opened = 0  # windows begun so far
+        self._at = 0  # samples fed so far
+        self._open: list[tuple[int, Listener]] = []  # first sample, in order
+        self._ready: list[Window] = []
+
+    def feed(self, samples: NDArray[np.float64]) -> None:
+        """(n,) the next samples. AudioRejected (`non_finite`)."""
+        begin, self._at = self._at, self._at + len(samples)
+        while self._start(self._opened) < self._at:
+            self._open.append((self._start(self._opened), Listener(self._rate_hz, profile=self._profile)))
+            self._opened += 1
+        for start, listener in self._open:
+            listener.feed(samples[max(0, start - begin) : start + self._length - begin])
+        while self._open and self._at >= self._open[0][0] + self._length:
+            self._close(*self._open.pop(0))
+
+    def finish(self) -> None:
+        """End the windows that are still open. AudioRejected (`too_short`) where the whole is below 100 ms."""
+        if self._at < MINIMUM_S * self._rate_hz:
+            Listener(self._rate_hz).features(NO_FACTS)
+        for start, listener in self._open:
+            if listener.long_enough:
+                self._close(start, listener)
+        self._open = []
+
+    def take(self) -> list[Window]:
+        """The windows that became ready since the last call, in order."""
+        ready, self._ready = self._ready, []
+        return ready
+
+    def _start(self, index: int) -> int:
+        return round(index * self._step_s * self._rate_hz)
+
+    def _close(self, start: int, listener: Listener) -> None:
+        start_s = start / self._rate_hz
+        end_s = start_s + listener.frames / self._rate_hz
+        self._ready.append((start_s, end_s, features_of(listener, listener.facts())))
 
 
 def lld(samples: NDArray[Any], sample_rate_hz: int, profile: str = "compat") -> LowLevel:
@@ -121,8 +172,23 @@ def lld(samples: NDArray[Any], sample_rate_hz: int, profile: str = "compat") -> 
 
     Other than in openSMILE, formants of unvoiced frames are 0, and there is no row beyond the last complete frame.
     """
-    table, chosen = low_level(as_signal(samples), sample_rate_hz, profile=profile)
-    return LowLevel(table, chosen.name, chosen.version)
+    listener = heard(samples, sample_rate_hz, profile)
+    table, _ = listener.low_level(listener.facts())
+    return LowLevel(table, listener.profile.name, listener.profile.version)
+
+
+def heard(samples: NDArray[Any], sample_rate_hz: int, profile: str) -> Listener:
+    """A listener that was fed these samples. Errors as `egemaps`, but for `too_short`."""
+    listener = Listener(sample_rate_hz, profile=profile)
+    listener.feed(as_signal(samples))
+    return listener
+
+
+def features_of(listener: Listener, facts: Facts) -> Features:
+    """What a listener found in a recording of which this is known. AudioRejected (`too_short`)."""
+    analysis, quality = listener.features(facts)
+    vector = analysis.features
+    return Features(vector.values, vector.profile, vector.version, vector.sample_rate_hz, quality)
 
 
 def as_signal(samples: NDArray[Any]) -> NDArray[np.float64]:
@@ -138,30 +204,11 @@ def as_signal(samples: NDArray[Any]) -> NDArray[np.float64]:
     return array.astype(np.float64, copy=False)
 
 
-def _features(signal: NDArray[np.float64], sample_rate_hz: int, analysis: Analysis) -> Features:
-    vector = analysis.features
-    measured = judging.measure(signal, sample_rate_hz)
-    flags = set(measured.flags)
-    if analysis.voiced_frames < MINIMUM_VOICED_FRAMES:
-        flags.add("few_voiced_frames" if analysis.voiced_frames else "no_voice")
-    quality = Quality(
-        duration_s=len(signal) / sample_rate_hz,
-        voiced_frames=analysis.voiced_frames,
-        clipped_share=measured.clipped_share,
-        snr_db=measured.snr_db,
-        source_codec="samples",
-        source_rate_hz=sample_rate_hz,
-        source_channels=1,
-        channel="0",
-        flags=tuple(sorted(flags)),
-    )
-    return Features(vector.values, vector.profile, vector.version, vector.sample_rate_hz, quality)
-
-
 def _pandas() -> Any:
     try:
         return importlib.import_module("pandas")
     except ImportError:
         raise ExtraMissing(
-            "A dataframe needs pandas.", hint="Install pandas, or use numpy() or as_dict()."
+            "A dataframe needs pandas.",
+            hint='Install it with: pip install "sottovoce[dataframes]", or use numpy() or as_dict().',
         ) from None

@@ -12,13 +12,15 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sottovoce.model.features import MINIMUM_VOICED_FRAMES, Embedding, Extraction, Quality
-from sottovoce.voice.audio import Decoded, Limits, decode
+from sottovoce.model.features import Embedding, Extraction
+from sottovoce.voice.audio import Limits, decode
 from sottovoce.voice.containers import Source
-from sottovoce.voice.egemaps.extract import Analysis, analyse
+from sottovoce.voice.egemaps.extract import analyse
 from sottovoce.voice.formats import Formats
-from sottovoce.voice.quality import measure
-from sottovoce.voice.resample import RATE_HZ, resample
+from sottovoce.voice.music import steady_tones
+from sottovoce.voice.quality import measure, quality_of
+from sottovoce.voice.resample import RATE_HZ
+from sottovoce.voice.resample_stream import to_16_khz
 
 
 class Embedder(Protocol):
@@ -44,30 +46,12 @@ def process(
     decoded = decode(
         source, limits=limits, channel=channel, accept_truncated=accept_truncated, formats=formats
     )
-    signal = resample(decoded.samples, decoded.sample_rate_hz)
+    signal = to_16_khz(decoded.samples, decoded.sample_rate_hz)
     analysis = analyse(signal, RATE_HZ, profile=profile)
-    quality = _quality(decoded, analysis)
+    measured = measure(decoded.samples, decoded.sample_rate_hz)
+    tones = steady_tones(signal)
+    quality = quality_of(decoded, measured, voiced_frames=analysis.voiced_frames, tones=tones)
     embedding = None if embedder is None else embedder.embed(signal)
     signal[:] = 0.0
     decoded.samples[:] = 0.0
     return Extraction(analysis.features, quality, embedding)
-
-
-def _quality(decoded: Decoded, analysis: Analysis) -> Quality:
-    measured = measure(decoded.samples, decoded.sample_rate_hz)
-    flags = set(decoded.flags) | set(measured.flags)
-    if analysis.voiced_frames == 0:
-        flags.add("no_voice")
-    elif analysis.voiced_frames < MINIMUM_VOICED_FRAMES:
-        flags.add("few_voiced_frames")
-    return Quality(
-        duration_s=decoded.duration_s,
-        voiced_frames=analysis.voiced_frames,
-        clipped_share=measured.clipped_share,
-        snr_db=measured.snr_db,
-        source_codec=decoded.codec,
-        source_rate_hz=decoded.sample_rate_hz,
-        source_channels=decoded.channels,
-        channel=decoded.channel,
-        flags=tuple(sorted(flags)),
-    )

@@ -29,6 +29,10 @@ PER_SAMPLE = 64  # table entries per such sample
 KAISER_BETA = 8.96  # 90 dB: 0.1102 (A - 8.7)
 SCALE = 1 << 31  # one table step is 1 / SCALE
 BLOCK_TAPS = 1 << 18  # taps computed at once: bounds the memory
+KEPT_TAPS = 1 << 16  # taps of a rate that are kept for the next recording
+FEW_PHASES = 16  # up to here one product of matrices does it
+ROW_OUTPUTS = 64  # outputs of one row of that product
+ROWS = 512  # rows at once: bounds the memory
 
 
 def resample(samples: F64, rate_hz: int) -> F64:
@@ -41,6 +45,28 @@ def resample(samples: F64, rate_hz: int) -> F64:
         raise AudioRejected("The sample rate is outside 8,000 to 192,000 Hz.", reason="sample_rate")
     if rate_hz == RATE_HZ:
         return samples
+    if RATE_HZ // math.gcd(rate_hz, RATE_HZ) <= FEW_PHASES:
+        return _by_rows(samples, rate_hz)
+    return _by_phases(samples, rate_hz)
+
+
+def _by_rows(samples: F64, rate_hz: int) -> F64:
+    """Many outputs from one stretch of input at once, as one product of matrices: for the simple ratios."""
+    advance, outputs, matrix = _row_map(rate_hz)
+    count, length = -(-len(samples) * RATE_HZ // rate_hz), len(matrix)
+    rows = -(-count // outputs)
+    before = taps_each_side(rate_hz) - 1
+    padded = np.zeros(max(max(rows - 1, 0) * advance + length, before + len(samples)))
+    padded[before : before + len(samples)] = samples
+    windows, result = sliding_window_view(padded, length)[::advance], np.empty((rows, outputs))
+    for start in range(0, rows, ROWS):
+        stop = min(start + ROWS, rows)
+        np.matmul(np.ascontiguousarray(windows[start:stop]), matrix, out=result[start:stop])
+    return result.reshape(-1)[:count]
+
+
+def _by_phases(samples: F64, rate_hz: int) -> F64:
+    """All outputs that share their taps at once, one phase after the other."""
     common = math.gcd(rate_hz, RATE_HZ)
     phases, advance = RATE_HZ // common, rate_hz // common
     reach = taps_each_side(rate_hz)
@@ -49,11 +75,36 @@ def resample(samples: F64, rate_hz: int) -> F64:
     windows = sliding_window_view(padded, 2 * reach)
     step, distinct = max(1, BLOCK_TAPS // (2 * reach)), min(phases, len(result))
     for start in range(0, distinct, step):
-        outputs = np.arange(start, min(start + step, distinct))
-        for m, taps in zip(outputs.tolist(), filter_taps(outputs, rate_hz), strict=True):
+        stop = min(start + step, distinct)
+        whole = 2 * reach * phases <= KEPT_TAPS
+        taps_of = _all_taps(rate_hz)[start:stop] if whole else filter_taps(np.arange(start, stop), rate_hz)
+        for m, taps in zip(range(start, stop), taps_of, strict=True):
             phase = result[m::phases]
             np.matmul(windows[m * advance // phases :: advance][: len(phase)], taps, out=phase)
     return result
+
+
+@lru_cache(maxsize=16)
+def _row_map(rate_hz: int) -> tuple[int, int, F64]:
+    """Input samples from row to row, outputs per row, and (inputs, outputs) the taps, shifted from output to output."""
+    common = math.gcd(rate_hz, RATE_HZ)
+    phases, advance = RATE_HZ // common, rate_hz // common
+    repeats = max(1, ROW_OUTPUTS // phases)
+    outputs = np.arange(phases * repeats)
+    taps, start = filter_taps(outputs, rate_hz), outputs * advance // phases
+    matrix = np.zeros((int(start[-1]) + taps.shape[1], len(outputs)))
+    for m in outputs.tolist():
+        matrix[start[m] : start[m] + taps.shape[1], m] = taps[m]
+    matrix.flags.writeable = False
+    return advance * repeats, len(outputs), matrix
+
+
+@lru_cache(maxsize=16)
+def _all_taps(rate_hz: int) -> F64:
+    """(phases, 2 * reach) the taps of every phase, for rates with not too many of them."""
+    taps = filter_taps(np.arange(RATE_HZ // math.gcd(rate_hz, RATE_HZ)), rate_hz)
+    taps.flags.writeable = False
+    return taps
 
 
 def taps_each_side(rate_hz: int) -> int:

@@ -25,17 +25,21 @@ from sottovoce.errors import IntegrityError, SchemaNewer
 from sottovoce.model.consent import ConsentEvent, NoticeVersion
 from sottovoce.model.event import AuditEvent
 from sottovoce.model.job import Job
-from sottovoce.model.log import SignedCheckpoint, TreeNode, WitnessMark
+from sottovoce.model.log import ArchiveCut, ArchivedLeaf, SignedCheckpoint, TreeNode, WitnessMark
+from sottovoce.model.mark import Mark
 from sottovoce.model.record import Decision, SealedRecord, StoredReceipt
 from sottovoce.model.recording import Recording
-from sottovoce.model.request import ErasureRequest, Tombstone
+from sottovoce.model.request import Case, ErasureRequest, Tombstone
+from sottovoce.model.retention import ClockMark, RetentionRule
 from sottovoce.model.subject import Subject
 
 VALUES: dict[str, type[Any]] = {
     "subjects": Subject, "notices": NoticeVersion, "consent_events": ConsentEvent, "recordings": Recording,
     "records": SealedRecord, "decisions": Decision, "receipts": StoredReceipt, "requests": ErasureRequest,
     "tombstones": Tombstone, "events": AuditEvent, "jobs": Job, "tree_nodes": TreeNode,
-    "checkpoints": SignedCheckpoint, "witness_marks": WitnessMark,
+    "checkpoints": SignedCheckpoint, "witness_marks": WitnessMark, "marks": Mark, "cases": Case,
+    "archived_leaves": ArchivedLeaf, "archive_cuts": ArchiveCut,
+    "retention_rules": RetentionRule, "clock_marks": ClockMark,
 }  # fmt: skip
 
 
@@ -108,7 +112,10 @@ def test_the_version_that_is_written_is_the_newest_migration(path: Path) -> None
 def test_the_columns_of_a_table_are_the_fields_of_its_value() -> None:
     assert set(VALUES) == {table.name for table in schema.metadata.sorted_tables}
     machinery = {"events": {"position"}}
-    machinery |= {name: {"tenant"} for name in ("jobs", "tree_nodes", "checkpoints", "witness_marks")}
+    machinery |= {
+        name: {"tenant"}
+        for name in ("jobs", "tree_nodes", "checkpoints", "witness_marks", "archived_leaves", "archive_cuts")
+    }
     for name, kind in VALUES.items():
         columns = set(schema.metadata.tables[name].c.keys())
         assert columns == {field.name for field in fields(kind)} | machinery.get(name, set()), name
@@ -152,7 +159,7 @@ def test_an_older_database_is_brought_up_to_date_in_one_transaction(
     monkeypatch.setattr(migrate, "_upgrade", lambda engine: called.append(engine))
     SqliteDatabase(path).close()
     assert called == []
-    monkeypatch.setattr(migrate, "HEAD", "0003")
+    monkeypatch.setattr(migrate, "HEAD", "9999")
     SqliteDatabase(path).close()
     assert len(called) == 1
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from sottovoce.app import read_corpus
 from sottovoce.doors.cli.app import main
 from sottovoce.doors.cli.console import Console
 from sottovoce.doors.cli.world import World
@@ -21,6 +22,7 @@ from sottovoce.model.consent import ConsentStatus, PurposeConsent
 from sottovoce.model.features import FEATURE_COUNT, FeatureVector, Insight, InsightItem, Quality
 from sottovoce.model.outcome import (
     Analysis,
+    ArchiveOutcome,
     AudioFate,
     AuditLine,
     AuditProof,
@@ -151,6 +153,8 @@ def answers() -> dict[str, Any]:
         "show_audit": (
             AuditLine(1, NOON, "consent.grant", "operator", "operator-cli", None, "ok", "p1", {"purposes": ["x"]}),
         ),
+        "archive_audit": ArchiveOutcome(1, 7, NOON, "ab" * 32),
+        "verify_archive": ArchiveOutcome(1, 7, NOON, "ab" * 32),
         "checkpoint_audit": CHECKPOINT,
         "prove_audit": AuditProof("evt_" + "d" * 24, 3, 9, f"c2sp.org/tlog-proof@v1\nindex 2\n\n{CHECKPOINT}"),
         "report_audit": AuditSummary(
@@ -222,12 +226,18 @@ def run(platform: FakePlatform) -> Callable[..., Result]:
                 "log-of-tests", 9, "ab" * 32, number, {"kind": "record.read"} if number else None
             )
 
+        def verify_archive(path: Path, /, *, key: str | None, home: Path | None) -> ArchiveOutcome:
+            platform.asked.append(("verify_archive offline", (path,), {"key": key, "home": home}))
+            return ArchiveOutcome(1, 7, NOON, "ab" * 32)
+
         world = World(
             console=Console(out, err, environ or {}),
             open_platform=open_platform,
             verify_receipt=verify,
             verify_proof=verify_proof,
+            verify_archive=verify_archive,
             run_worker=loop,
+            read_corpus=read_corpus,
         )
         try:
             code = main(arguments, world=world)

@@ -128,3 +128,30 @@ def test_a_receipt_shows_which_log_it_is_a_witness_of(run: Callable[..., Any], t
     receipt = tmp_path / "receipt.json"
     receipt.write_text(json.dumps({"body": body}))
     assert run("verify", str(receipt)).code == 0
+
+
+def test_archive_takes_a_day_and_a_new_file(run: Callable[..., Any], platform: Any, tmp_path: Path) -> None:
+    out = tmp_path / "old.archive"
+    result = run("audit", "archive", "--before", "2026-01-01", "--out", str(out))
+    assert result.code == 0
+    assert "entries 1 to 7" in result.out
+    name, arguments, named = platform.asked[-1]
+    assert (name, arguments) == ("archive_audit", (out,))
+    assert named["before"] == datetime(2026, 1, 1, tzinfo=UTC)
+    assert run("audit", "archive", "--before", "2026-01-01", "--out", str(out), "--json").json["last"] == 7
+    assert run("audit", "archive", "--out", str(out)).code == 2
+
+
+def test_an_archive_is_verified_in_the_home_or_offline(
+    run: Callable[..., Any], platform: Any, tmp_path: Path
+) -> None:
+    file, key = tmp_path / "old.archive", tmp_path / "identity.json"
+    key.write_text("an identity")
+    assert "against the log" in run("audit", "verify", "--archive", str(file)).out
+    assert platform.asked[-1][:2] == ("verify_archive", (file,))
+    platform.opened_with.clear()
+    assert run("audit", "verify", "--archive", str(file), "--key", str(key)).code == 0
+    assert platform.asked[-1] == ("verify_archive offline", (file,), {"key": "an identity", "home": None})
+    assert platform.opened_with == []
+    assert run("audit", "verify", "--key", str(key)).code == 2
+    assert run("audit", "verify", "--archive", str(file), "--since", str(key)).code == 2

@@ -14,6 +14,7 @@ from sottovoce.errors import AudioRejected, ConsentRequired, IntegrityError, Unk
 from sottovoce.model.features import FEATURE_NAMES
 from sottovoce.model.outcome import Retention, WorkOutcome
 from sottovoce.model.recording import RecordingState
+from sottovoce.voice.gate import Finding
 
 ANALYZE = ("analyze", "a.wav", "--subject", "anna")
 
@@ -120,6 +121,7 @@ def test_the_options_reach_the_verb(run: Callable[..., Any], platform: Any) -> N
     )
     (verb, arguments, named) = platform.asked[0]
     caller = named.pop("caller")
+    assert callable(named.pop("on_gate"))
     assert (verb, arguments) == ("analyze", ("a.wav",))
     assert named == {
         "subject": "anna", "discard_source": True, "channel": "mix", "accept_truncated": True, "embedding": True,
@@ -289,3 +291,33 @@ def test_a_sweep_that_could_not_finish_ends_with_1(run: Callable[..., Any], plat
     assert run("sweep").code == 0
     platform.answers["sweep"] = replace(platform.answers["sweep"], errors=("storage_busy",))
     assert run("sweep").code == 1
+
+
+def gated(found: Any, analysis: Any) -> Callable[..., Any]:
+    """An `analyze` whose gate finds this."""
+
+    def analyze(*_: object, on_gate: Callable[..., None], **__: object) -> Any:
+        on_gate(found)
+        return analysis
+
+    return analyze
+
+
+def test_X22_what_the_gate_finds_is_told_and_can_end_it(
+    run: Callable[..., Any], platform: Any, analysis_of: Callable[..., Any]
+) -> None:
+    """A poor recording is told with its measured value; with --refuse-poor nothing of it is kept."""
+    found = (Finding("noise", 3.4, "noisy: the signal-to-noise ratio is about 3 dB"),)
+    poor = analysis_of(quality=replace(analysis_of().quality, snr_db=3.4))
+    platform.answers["analyze"] = gated(found, poor)
+    done = run(*ANALYZE)
+    assert done.code == 0
+    assert "note: a.wav: noisy: the signal-to-noise ratio is about 3 dB" in done.err
+    assert "about 3 dB" in done.out
+    (line,) = run(*ANALYZE, "--json").lines
+    assert [(one["name"], one["measured"]) for one in line["findings"]] == [("noise", 3.4)]
+    refused = run(*ANALYZE, "--refuse-poor")
+    assert (refused.code, refused.out) == (4, "")
+    assert "[poor_quality]" in refused.err
+    platform.answers["analyze"] = gated((), analysis_of())
+    assert run(*ANALYZE, "--refuse-poor").code == 0

@@ -12,6 +12,7 @@ import pytest
 
 from sottovoce.adapters.memory import (
     FixedClock,
+    InlineExtractor,
     MemoryBlobs,
     MemoryDatabase,
     MemoryKeys,
@@ -48,7 +49,7 @@ def some_extraction(*, voiced_frames: int = 500) -> Extraction:
 
 
 @dataclass
-class ScriptedExtractor:
+class ScriptedExtractor(InlineExtractor):
     """Answers with one extraction; `before` runs inside, to interleave; `failing` is raised instead."""
 
     extraction: Extraction = field(default_factory=some_extraction)
@@ -143,7 +144,7 @@ class Hall:
         return len(list(self.bodies.list())), len(keys)
 
 
-def make_hall(home: Path, **settings: object) -> Hall:
+def make_hall(home: Path, *, seed: int = 7, **settings: object) -> Hall:
     clock = FixedClock()
     database, bodies, extractor = (
         MemoryDatabase(clock=clock),
@@ -153,7 +154,7 @@ def make_hall(home: Path, **settings: object) -> Hall:
     adapters = Adapters(
         database=database, keys=MemoryKeys(), long_lived=MemoryKeyStore(), short_lived=MemoryKeyStore(),
         bodies=bodies, receipt_copies=MemoryBlobs(clock=clock.now), extractor=extractor,
-        liveness=MemoryLiveness(), clock=clock, entropy=SeededEntropy(7),
+        liveness=MemoryLiveness(), clock=clock, entropy=SeededEntropy(seed),
     )  # fmt: skip
     home.mkdir(parents=True, exist_ok=True)
     platform = assemble(adapters, Settings(home=home, **settings))  # type: ignore[arg-type]
@@ -162,7 +163,7 @@ def make_hall(home: Path, **settings: object) -> Hall:
 
 @pytest.fixture
 def new_hall(tmp_home: Path) -> Callable[..., Hall]:
-    return lambda **settings: make_hall(tmp_home, **settings)
+    return lambda home=tmp_home, **settings: make_hall(home, **settings)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 
 from sottovoce import app
 from sottovoce.adapters.database import SqliteDatabase
+from sottovoce.adapters.memory import InlineExtractor
 from sottovoce.model.consent import ConsentAction, ConsentEvent
 from sottovoce.model.features import Extraction, FeatureVector, Quality
 from sottovoce.model.ids import new_id
@@ -34,7 +35,7 @@ EXTRACTION = Extraction(
 )
 
 
-class Numbers:
+class Numbers(InlineExtractor):
     """An extractor that gives numbers for anything."""
 
     def level(self) -> str:

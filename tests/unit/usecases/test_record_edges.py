@@ -265,7 +265,7 @@ def test_receipts_are_copied_anew_where_the_copy_is_missing(hall: Hall) -> None:
 
 
 def test_insights_of_an_unknown_rule_table_are_refused(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sottovoce.usecases import vault
+    from sottovoce.voice import bodies
     from sottovoce.voice.insight import insight_from_values
 
     hall.grant()
@@ -274,7 +274,7 @@ def test_insights_of_an_unknown_rule_table_are_refused(hall: Hall, monkeypatch: 
     def other(*given: object, **named: object) -> object:
         return replace(insight_from_values(*given, **named), model_sha256="00" * 32)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(vault.insights, "insight_from_values", other)
+    monkeypatch.setattr(bodies.insights, "insight_from_values", other)
     with pytest.raises(IntegrityError) as raised:
         hall.platform.show(session, purpose="subject_access")
     assert raised.value.reason == "rule_table_unknown"

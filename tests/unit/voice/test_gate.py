@@ -7,7 +7,7 @@ import pytest
 
 from sottovoce.model.features import Quality
 from sottovoce.voice.features import egemaps
-from sottovoce.voice.quality import gate
+from sottovoce.voice.gate import gate
 
 GOOD = {
     "duration_s": 5.0, "voiced_frames": 200, "clipped_share": 0.0, "snr_db": 30.0, "source_codec": "wav/pcm_16",
@@ -27,6 +27,7 @@ def test_a_good_recording_has_no_findings():
         ({}, -72.4, "silence", "72 dB"),
         ({"clipped_share": 0.052}, -3.0, "clipping", "5.2 %"),
         ({"snr_db": 4.3}, -25.0, "noise", "4 dB"),
+        ({"steady_tones": 0.83}, -25.0, "music", "83 % of the time"),
         ({"duration_s": 0.31}, -25.0, "short", "0.31 s"),
         ({"voiced_frames": 0}, -25.0, "no_voice", "no frame has a pitch"),
         ({"voiced_frames": 7}, -25.0, "few_voiced_frames", "7 voiced frames"),

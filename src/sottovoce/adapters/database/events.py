@@ -136,7 +136,11 @@ _NUMBER = (
 )
 _WAITING = sa.text(f"SELECT {_COLUMNS} FROM events WHERE sequence IS NULL ORDER BY position LIMIT :size")  # noqa: S608
 _NUMBERED = sa.text(f"SELECT {_COLUMNS} FROM events WHERE sequence > :after ORDER BY sequence LIMIT :size")  # noqa: S608
-_LEAVES = sa.text("SELECT leaf FROM events WHERE sequence > :start AND sequence <= :end ORDER BY sequence")
+_PART = "WHERE sequence > :start AND sequence <= :end"
+_LEAVES = sa.text(
+    f"SELECT leaf FROM (SELECT sequence, leaf FROM archived_leaves {_PART} "  # noqa: S608
+    f"UNION ALL SELECT sequence, leaf FROM events {_PART}) AS leaves ORDER BY sequence"
+)
 _DAY = sa.type_coerce(events.c.at, sa.BigInteger) // _DAY_US
 
 

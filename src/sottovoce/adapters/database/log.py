@@ -1,4 +1,4 @@
-"""Beside the audit log: nodes of its tree, signed checkpoints, marks of witnesses."""
+"""Beside the audit log: nodes of its tree, signed checkpoints, marks of witnesses, cuts of archives."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from sottovoce.adapters.database.rows import DEFAULT_TENANT, fetch, fetch_one, insert, row_of
-from sottovoce.adapters.database.schema import checkpoints, tree_nodes, witness_marks
-from sottovoce.model.log import SignedCheckpoint, TreeNode, WitnessMark
+from sottovoce.adapters.database.schema import (
+    archive_cuts,
+    archived_leaves,
+    checkpoints,
+    events,
+    tree_nodes,
+    witness_marks,
+)
+from sottovoce.model.log import ArchiveCut, SignedCheckpoint, TreeNode, WitnessMark
 
 _TENANT = {"tenant": DEFAULT_TENANT}  # one log for the whole home
 
@@ -50,6 +57,17 @@ class SqlLog:
         self._connection.execute(_FORGET, {"of_witness": mark.witness})
         insert(self._connection, witness_marks, row_of(mark) | _TENANT, taken="mark_exists")
 
+    def archive(self, cut: ArchiveCut) -> int:
+        insert(self._connection, archive_cuts, row_of(cut) | _TENANT, taken="cut_exists")
+        self._connection.execute(_KEEP_LEAVES, {"up_to": cut.size})
+        return self._connection.execute(_DROP_CONTENTS, {"up_to": cut.size}).rowcount
+
+    def archived(self) -> int:
+        return int(self._connection.execute(_ARCHIVED).scalar_one() or 0)
+
+    def cuts(self) -> tuple[ArchiveCut, ...]:
+        return fetch(self._connection, ArchiveCut, archive_cuts, {}, order=("size",))
+
 
 _OF_LEVEL = tree_nodes.c.level == sa.bindparam("of_level")
 _NODES = (
@@ -59,3 +77,9 @@ _NODES = (
 )
 _LAST_NODE = sa.select(sa.func.max(tree_nodes.c.number)).where(_OF_LEVEL)
 _FORGET = witness_marks.delete().where(witness_marks.c.witness == sa.bindparam("of_witness"))
+_UP_TO = events.c.sequence <= sa.bindparam("up_to")
+_KEEP_LEAVES = sa.insert(archived_leaves).from_select(
+    ["sequence", "tenant", "leaf"], sa.select(events.c.sequence, events.c.tenant, events.c.leaf).where(_UP_TO)
+)
+_DROP_CONTENTS = events.delete().where(_UP_TO)
+_ARCHIVED = sa.select(sa.func.max(archived_leaves.c.sequence))

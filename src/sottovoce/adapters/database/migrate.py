@@ -70,14 +70,19 @@ def version_of(connection: sa.Connection) -> str:
 def _upgrade(engine: sa.Engine) -> None:
     """All pending migrations in one transaction, which holds the write lock: two processes come one after the
     other, and the second finds nothing to do."""
+    with writing(engine).begin() as connection:
+        upgrade(connection)
+
+
+def upgrade(connection: sa.Connection) -> None:
+    """All pending migrations in the transaction of this connection, which holds the write lock."""
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    with writing(engine).begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 @contextmanager

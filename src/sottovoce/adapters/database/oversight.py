@@ -32,7 +32,7 @@ class SqlRequests:
         done = (
             requests.update()
             .where(requests.c.id == request_id)
-            .values(completed_at=at, receipt=receipt, pseudonym="")
+            .values(completed_at=at, receipt=receipt, pseudonym="", inventory=None)
         )
         self._connection.execute(done)
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from sottovoce.adapters.database.rows import fetch, fetch_one, insert, row_of
 from sottovoce.adapters.database.schema import consent_events, notices, subjects
+from sottovoce.errors import Conflict
 from sottovoce.model.consent import ConsentEvent, NoticeVersion
 from sottovoce.model.subject import Subject, SubjectState
 
@@ -33,6 +34,13 @@ class SqlSubjects:
     def set_erasing(self, subject_id: str) -> None:
         erasing = subjects.update().where(subjects.c.id == subject_id).values(state=SubjectState.ERASING)
         self._connection.execute(erasing)
+
+    def rename(self, subject_id: str, *, blind_index: str, sealed_name: bytes) -> None:
+        renamed = subjects.update().where(subjects.c.id == subject_id)
+        try:
+            self._connection.execute(renamed.values(blind_index=blind_index, sealed_name=sealed_name))
+        except sa.exc.IntegrityError:
+            raise Conflict("Somebody of this id is here already.", reason="subject_exists") from None
 
     def ids(self) -> tuple[str, ...]:
         return tuple(self._connection.scalars(sa.select(subjects.c.id).order_by(subjects.c.id)))

@@ -97,6 +97,15 @@ REGISTRY: tuple[Entry, ...] = (
         what="signed receipts as they were handed out",
     ),
     Entry(
+        table=schema.marks, subject="subject_id", session="session_id", sealed=("detail",),
+        what="restrictions, objections, legal holds, corrections",
+    ),
+    Entry(
+        table=schema.cases, subject="subject_id", sealed=("identity",),
+        what="requests of the person as cases, with their clocks",
+        kept="the log of requests, with internal ids only; no proof of identity is left when a case has ended",
+    ),
+    Entry(
         table=schema.requests, subject="subject_id", session="session_id",
         what="requests to be erased, with the receipt",
         kept="the proof that the erasure took place: internal ids, times and the receipt",
@@ -116,12 +125,28 @@ REGISTRY: tuple[Entry, ...] = (
         what="nodes of the tree over the audit log",
     ),
     Entry(
+        table=schema.archived_leaves, nobody="hashes of entries of the audit log",
+        what="leaf hashes of audit entries whose contents are in an archive",
+    ),
+    Entry(
+        table=schema.archive_cuts, nobody="says how many entries went to archives, and their hashes",
+        what="signed statements of where old entries of the audit log were cut off",
+    ),
+    Entry(
         table=schema.checkpoints, nobody="says how many entries there are, and their hash",
         what="signed checkpoints of the audit log",
     ),
     Entry(
         table=schema.witness_marks, nobody="a witness is a file, a log or a program, never a person's row",
         what="how far each witness of the audit log has kept up",
+    ),
+    Entry(
+        table=schema.retention_rules, nobody="one policy for everybody",
+        what="how many days each kind of record is kept, where the operator has set it",
+    ),
+    Entry(
+        table=schema.clock_marks, nobody="a reading of this machine's clock",
+        what="by which a clock that was set is noticed",
     ),
     Entry(
         table=schema.jobs, session="ref", nobody="a job names a recording or a request, never a person",

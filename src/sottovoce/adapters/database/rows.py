@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from functools import cache
 from typing import Any, TypeVar
@@ -18,13 +19,16 @@ from sottovoce.errors import Conflict
 Value = TypeVar("Value")
 DEFAULT_TENANT = "default"  # of machinery (jobs, the tree): what it refers to says whose it is
 
+_Reader = tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]
+_READERS: dict[type[Any], _Reader] = {}
 _QUERIES: dict[tuple[Any, ...], sa.Select[Any]] = {}
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {"": operator.eq, "<=": operator.le, ">": operator.gt}
 
 
 def row_of(value: Any) -> dict[str, Any]:
-    """Column -> value of a dataclass, not recursive."""
-    return {field.name: getattr(value, field.name) for field in fields(value)}
+    """Column -> value of a dataclass (of two fields or more), not recursive."""
+    known = _READERS.get(type(value)) or _reader(type(value))
+    return dict(zip(known[0], known[1](value), strict=True))
 
 
 def fetch(
@@ -59,7 +63,8 @@ def insert(connection: sa.Connection, table: sa.Table, row: dict[str, Any], *, t
     """Insert one row; its primary key. Conflict with reason `taken`, or `unknown_reference` where the person or
     recording that it belongs to is not there (any more)."""
     try:
-        key = connection.execute(_insert(table), row).inserted_primary_key
+        with _undone_alone(connection):
+            key = connection.execute(_insert(table), row).inserted_primary_key
     except sa.exc.IntegrityError as error:
         raise _conflict(table, error, taken) from None
     return key[0] if key else None
@@ -72,14 +77,27 @@ def insert_all(
     if not rows:
         return
     try:
-        connection.execute(_insert(table), rows)
+        with _undone_alone(connection):
+            connection.execute(_insert(table), rows)
     except sa.exc.IntegrityError as error:
         raise _conflict(table, error, taken) from None
+
+
+def _undone_alone(connection: sa.Connection) -> AbstractContextManager[object]:
+    """What is refused within does not end the transaction: SQLite undoes the statement, others need a savepoint."""
+    return nullcontext() if connection.dialect.name == "sqlite" else connection.begin_nested()
 
 
 def chunks(ids: Sequence[str], size: int = 500) -> list[list[str]]:
     """Lists that fit into the bound parameters of one statement, in any database."""
     return [list(ids[start : start + size]) for start in range(0, len(ids), size)]
+
+
+def _reader(kind: type[Any]) -> _Reader:
+    """Names of the fields of a dataclass, and a function that reads them all: found once for each kind."""
+    names = tuple(field.name for field in fields(kind))
+    _READERS[kind] = names, operator.attrgetter(*names)
+    return _READERS[kind]
 
 
 @cache
@@ -115,7 +133,7 @@ def _conflict(table: sa.Table, error: sa.exc.IntegrityError, taken: str) -> Conf
             "This belongs to a person or a recording that is not there (any more); nothing was written.",
             reason="unknown_reference",
         )
-    if "not null" in str(error.orig).lower():
+    if "not null" in str(error.orig).lower().replace("-", " "):
         return Conflict(
             "A value that every row needs is missing; nothing was written.", reason="missing_value"
         )

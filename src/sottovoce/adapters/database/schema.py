@@ -20,10 +20,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from sottovoce.model.consent import ConsentAction
+from sottovoce.model.mark import MarkKind
 from sottovoce.model.recording import RecordingState
+from sottovoce.model.request import CaseKind, CaseState
 from sottovoce.model.subject import SubjectState
 
-REVISIONS = ("0001", "0002")  # every version this release can read, oldest first; the last is written
+REVISIONS = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+)  # every version this release can read, oldest first; the last is written
 HEAD = REVISIONS[-1]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -269,8 +277,56 @@ requests = sa.Table(
     _time("requested_at"),
     _time("completed_at", nullable=True),
     _text("receipt", nullable=True),
+    _text("inventory", nullable=True),
     sa.Index(None, "completed_at", "requested_at"),
     sa.Index(None, "subject_id"),
+)
+
+marks = sa.Table(
+    "marks",
+    metadata,
+    _id(),
+    _tenant(),
+    _subject_id(),
+    _session_id(nullable=True),
+    sa.Column("kind", Word(MarkKind), nullable=False),
+    _text("purpose", nullable=True),
+    _text("reason"),
+    _text("asked_by"),
+    _text("request_id", nullable=True),
+    _bytes("detail", nullable=True),
+    _time("placed_at"),
+    _time("lifted_at", nullable=True),
+    sa.Index(None, "subject_id", "kind"),
+    sa.Index(None, "session_id"),
+    sa.Index(None, "kind", "lifted_at"),
+)
+
+# No foreign key: the log of requests outlives the person's row; internal ids only once the person is erased.
+cases = sa.Table(
+    "cases",
+    metadata,
+    _id(),
+    _tenant(),
+    _text("subject_id", nullable=True),
+    _text("session_id", nullable=True),
+    sa.Column("kind", Word(CaseKind), nullable=False),
+    _text("law"),
+    sa.Column("state", Word(CaseState), nullable=False),
+    _time("received_at"),
+    _text("identity_method"),
+    _text("identity_key_id", nullable=True),
+    _bytes("identity", nullable=True),
+    _text("request_id"),
+    _time("extended_at", nullable=True),
+    _text("extension_reason", nullable=True),
+    _text("refusal_reason", nullable=True),
+    _text("outcome", nullable=True),
+    _time("ended_at", nullable=True),
+    _text("receipt", nullable=True),
+    sa.Index(None, "subject_id"),
+    sa.Index(None, "state", "received_at"),
+    sa.Index(None, "identity_key_id"),
 )
 
 tombstones = sa.Table(
@@ -331,6 +387,42 @@ witness_marks = sa.Table(
     _tenant(),
     sa.Column("size", sa.BigInteger, nullable=False),
     _time("at"),
+)
+
+# Of entries whose contents are in an archive: the leaf hash, and the signed statement of where they were cut off.
+archived_leaves = sa.Table(
+    "archived_leaves",
+    metadata,
+    _count("sequence"),
+    _tenant(),
+    _bytes("leaf"),
+)
+
+archive_cuts = sa.Table(
+    "archive_cuts",
+    metadata,
+    _count("size"),
+    _tenant(),
+    _time("at"),
+    _time("until"),
+    _text("text"),
+)
+
+retention_rules = sa.Table(
+    "retention_rules",
+    metadata,
+    _id("kind"),
+    _tenant(),
+    _number("days"),
+    _time("at"),
+)
+
+clock_marks = sa.Table(
+    "clock_marks",
+    metadata,
+    _id("tenant"),
+    _text("boot"),
+    _time("started_at"),
 )
 
 jobs = sa.Table(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from operator import attrgetter
+from typing import Any
 
 import sqlalchemy as sa
 
 from sottovoce.adapters.database.rows import chunks, fetch, fetch_one, insert, row_of
-from sottovoce.adapters.database.schema import decisions, receipts, recordings, records
+from sottovoce.adapters.database.schema import cases, decisions, marks, receipts, recordings, records
+from sottovoce.model.mark import MarkKind
 from sottovoce.model.record import Decision, DueRecord, SealedRecord, StoredReceipt
 from sottovoce.model.recording import FINAL, Recording, RecordingState
 
@@ -96,10 +99,9 @@ class SqlRecords:
         # Two queries instead of OR: each walks one index from its oldest end, O(expired).
         found: dict[DueRecord, None] = {}
         for column, before in (("expires_at", promised_before), (born, created_before)):
-            where = {**of_kind, f"{column} <=": before}
-            found |= dict.fromkeys(
-                fetch(self._connection, DueRecord, table, where, order=(column,), limit=limit)
-            )
+            query = _due_query(table, kind if of_kind else None, column)
+            rows = self._connection.execute(query, {"before": before, "row_limit": limit})
+            found |= dict.fromkeys(DueRecord(*row) for row in rows)
         return tuple(found)[:limit]
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -124,10 +126,28 @@ class SqlRecords:
             for table in _SEALED:
                 rows = self._connection.execute(sa.select(table.c.id).where(table.c.id.in_(part)))
                 found.update(row.id for row in rows)
+            proofs = sa.select(cases.c.identity_key_id).where(cases.c.identity_key_id.in_(part))
+            found.update(self._connection.scalars(proofs))
         return frozenset(found)
 
 
 _SEALED = (records, decisions)
+
+
+@cache
+def _due_query(table: sa.Table, kind: str | None, column: str) -> sa.Select[Any]:
+    """What is due by one date, but for people whose data is restricted or held."""
+    kept = sa.exists().where(
+        marks.c.subject_id == table.c.subject_id,
+        marks.c.kind.in_([MarkKind.RESTRICTION, MarkKind.HOLD]),
+        marks.c.lifted_at.is_(None),
+    )
+    query = sa.select(table.c.id, table.c.subject_id, table.c.session_id)
+    before = sa.bindparam("before", type_=table.c[column].type)
+    query = query.where(table.c[column] <= before, ~kept).order_by(table.c[column])
+    if kind is not None:
+        query = query.where(table.c.kind == kind)
+    return query.limit(sa.bindparam("row_limit", type_=sa.Integer))
 
 
 class SqlReceipts:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from sottovoce.adapters.database import registry
 from sottovoce.adapters.database.events import SqlEvents
+from sottovoce.adapters.database.footprint import footprint
 from sottovoce.adapters.database.log import SqlLog
 from sottovoce.adapters.database.oversight import SqlJobs, SqlRequests
 from sottovoce.adapters.database.people import SqlConsents, SqlSubjects
+from sottovoce.adapters.database.policy import SqlPolicy
+from sottovoce.adapters.database.rights import SqlCases, SqlMarks
 from sottovoce.adapters.database.sessions import SqlReceipts, SqlRecordings, SqlRecords
+from sottovoce.model.corpus import FootprintRow
 
 
 class SqlUnitOfWork:
@@ -29,6 +33,9 @@ class SqlUnitOfWork:
         self.records = SqlRecords(connection)
         self.receipts = SqlReceipts(connection)
         self.requests = SqlRequests(connection)
+        self.marks = SqlMarks(connection)
+        self.cases = SqlCases(connection)
+        self.policy = SqlPolicy(connection)
         self.events = SqlEvents(connection)
         self.log = SqlLog(connection)
         self.jobs = SqlJobs(connection)
@@ -44,8 +51,19 @@ class SqlUnitOfWork:
     def rows_of(self, subject_id: str) -> dict[str, int]:
         return registry.count_subject(self._connection, subject_id)
 
+    def export_rows(self, subject_id: str, *, pseudonym: str | None) -> dict[str, list[dict[str, Any]]]:
+        return registry.export_subject(self._connection, subject_id, pseudonym=pseudonym)
+
+    def sealed_columns(self) -> dict[str, tuple[str, ...]]:
+        return {
+            entry.table.name: entry.sealed for entry in registry.REGISTRY if entry.subject or entry.session
+        }
+
     def erase_session_rows(self, session_id: str) -> dict[str, int]:
         return registry.erase_session(self._connection, session_id)
+
+    def footprint(self) -> tuple[FootprintRow, ...]:
+        return footprint(self._connection)
 
 
 if TYPE_CHECKING:

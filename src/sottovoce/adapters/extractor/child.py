@@ -1,11 +1,12 @@
-"""The child: takes one recording, confines itself, opens it, writes numbers, ends.
+"""The child: takes one recording, confines itself, opens it, writes numbers, ends. Or it takes such numbers from
+another child and keys, and writes them sealed (handover.py).
 
 Rules upheld here, in order:
 1. It dies with its parent, and ends where the service is gone (end of file on its socket).
 2. It takes exactly one descriptor and closes its socket; nothing can reach it any more.
 3. Limits, no inspection, call filter: all in force before the first byte is read.
 4. A sealed body is authenticated to its end before a decoder sees any of it.
-5. Only numbers, flags or a reason of a closed list leave, by the result pipe, and it ends by `_exit`.
+5. Only numbers, flags, ciphertext or a reason of a closed list leave, by the result pipe, and it ends by `_exit`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from sottovoce.adapters.extractor import confinement, wire
+from sottovoce.adapters.extractor import confinement, handover, wire
 from sottovoce.adapters.extractor.probes import run_probe
 from sottovoce.adapters.extractor.sources import FileSource, SealedSource
 from sottovoce.model.features import Extraction
@@ -49,11 +50,12 @@ def run(
     try:
         confinement.die_with(parent_pid)
         _arrange_descriptors(job_socket, result_fd)
-        message, source_fd = _take_job()
-        job = wire.unpack_job(message)
-        source = _source(job, source_fd)
-        _confine(held, job.options)
-        os.write(confinement.RESULT_FD, _answer(job, source, held, pipeline))
+        message, fds = _take_job()
+        if handover.is_job(message):
+            answer = _seal(handover.unpack_job(message), held)
+        else:
+            answer = _measure(wire.unpack_job(message), fds[0], held, pipeline)
+        os.write(confinement.RESULT_FD, answer)
     except MemoryError:
         os._exit(EXIT_MEMORY)
     except BaseException:
@@ -77,15 +79,30 @@ def _lift(fd: int, lowest: int) -> int:
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
 
 
-def _take_job() -> tuple[bytes, int]:
-    """The one message this child will ever get, with the descriptor of the recording."""
+def _take_job() -> tuple[bytes, list[int]]:
+    """The one message this child will ever get, with the descriptor of the recording where there is one."""
     link = socket.socket(fileno=confinement.JOB_FD)
-    message, fds, _, _ = socket.recv_fds(link, wire.MAX_JOB_BYTES, 1)
+    message, fds, _, _ = socket.recv_fds(link, wire.MAX_MESSAGE_BYTES, 1)
     link.close()
-    if not message or len(fds) != 1:
+    if not message or len(fds) != (0 if handover.is_job(message) else 1):
         os._exit(0)
     os.write(confinement.RESULT_FD, confinement.TAKEN)
-    return message, fds[0]
+    return message, fds
+
+
+def _seal(job: handover.SealJob, held: Confinement) -> bytes:
+    """Numbers of another child, checked and sealed."""
+    _confine(held, job.options)
+    try:
+        return handover.pack_sealed(handover.seal(job))
+    except BaseException as error:
+        return wire.pack_error(error)
+
+
+def _measure(job: wire.Job, fd: int, held: Confinement, pipeline: Pipeline) -> bytes:
+    source = _source(job, fd)
+    _confine(held, job.options)
+    return _answer(job, source, held, pipeline)
 
 
 def _source(job: wire.Job, fd: int) -> FileSource | SealedSource:

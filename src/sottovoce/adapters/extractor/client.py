@@ -6,6 +6,8 @@
 Rules upheld here:
 - Only regular files opened for reading are handed over; a fifo, device or folder is refused without a read.
 - The message with a key is zeroed as soon as it is sent; the parent never sees it.
+- An answer of a child stands in one buffer, which is zeroed before it is left. `extract_sealed` hands it to a second
+  child, which checks and seals it; here nothing is made of it (I1).
 - What comes back is bounded in size and time and parsed as hostile (wire.py).
 - A policy that demands `seccomp` gets it or ConfigurationError, before any recording is handed over.
 - A child that crashed, hung or ran out of memory costs its own recording and nothing else (F8, X21).
@@ -13,6 +15,7 @@ Rules upheld here:
 
 from __future__ import annotations
 
+import array
 import fcntl
 import os
 import select
@@ -22,9 +25,10 @@ import stat
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from sottovoce.adapters.extractor import wire
+from sottovoce.adapters.extractor import handover, wire
 from sottovoce.adapters.extractor.child import EXIT_MEMORY
 from sottovoce.adapters.extractor.confinement import TAKEN
 from sottovoce.adapters.extractor.supervisor import Child, ParentSettings, Supervisor
@@ -36,11 +40,13 @@ from sottovoce.errors import (
     UsageError,
 )
 from sottovoce.model.features import Extraction, SandboxLevel
-from sottovoce.ports import Descriptor, ExtractOptions, SealedBody
+from sottovoce.ports import Descriptor, ExtractOptions, Place, SealedBody, SealedExtraction
 
 MEMORY_LIMIT_BYTES = 512 << 20  # above what the parent has mapped
 _ATTEMPTS = 3
 _STATUS_WAIT_S = 2.0
+
+Message = Callable[[], list[bytearray | memoryview]]  # parts of one message, packed anew for each attempt
 
 
 class SealedExtractor:
@@ -90,22 +96,40 @@ class SealedExtractor:
     def extract(self, source: Descriptor | SealedBody, options: ExtractOptions) -> Extraction:
         """See ports.Extractor. AudioRejected, InputUnreadable, IntegrityError, ConfigurationError or
         ExtractionFailed (reason `child_crashed`, `child_timeout`, `child_memory`, `child_result`, `parent_failed`)."""
-        _check_source(source.fd)
-        supervisor = self._supervisor(options.embedding_model)
-        self._check_level(supervisor)
-        job = wire.Job(options=options)
-        if isinstance(source, SealedBody):
-            job = replace(
-                job, sealed=True, key=source.key, context=source.context, body_offset=source.body_offset
-            )
-        return wire.unpack_result(self._run(supervisor, job, source.fd), options)
+        supervisor, job = self._checked(source, options)
+        with _Answer() as answer:
+            self._run(supervisor, _recording_message(job), [source.fd], options.wall_limit_s, answer)
+            return wire.unpack_result(answer.message, options)
+
+    def extract_sealed(
+        self,
+        source: Descriptor | SealedBody,
+        options: ExtractOptions,
+        places: Callable[[], Sequence[Place]],
+    ) -> SealedExtraction:
+        """See ports.Extractor: one child measures, another one checks and seals, this process does not look."""
+        supervisor, job = self._checked(source, options)
+        with _Answer() as numbers, _Answer() as sealed:
+            self._run(supervisor, _recording_message(job), [source.fd], options.wall_limit_s, numbers)
+            if not handover.holds_numbers(numbers.message):
+                wire.unpack_result(numbers.message, options)  # raises what the child refused or failed by
+                raise wire.malformed()
+            given = places()
+
+            def message() -> list[bytearray | memoryview]:
+                return [handover.pack_job(options, given), numbers.message]
+
+            self._run(supervisor, message, [], options.wall_limit_s, sealed)
+            return handover.unpack_sealed(sealed.message, options, given)
 
     def probe(self, name: str, fd: int, options: ExtractOptions | None = None) -> dict[str, str]:
         """Have a child try something forbidden (see probes.py); only where `probes=True` was asked for."""
         if not self._settings.probes:
             raise UsageError("This extractor was not started for probes.")
         job = wire.Job(options=options or ExtractOptions(), probe=name)
-        return wire.unpack_probe(self._run(self._supervisor(None), job, fd))
+        with _Answer() as answer:
+            self._run(self._supervisor(None), _recording_message(job), [fd], job.options.wall_limit_s, answer)
+            return wire.unpack_probe(answer.message)
 
     def close(self) -> None:
         """End all children; idempotent. The next call starts anew."""
@@ -130,6 +154,20 @@ class SealedExtractor:
                 self._supervisors[embedding_model] = Supervisor(settings, idle_children=self._idle_children)
             return self._supervisors[embedding_model]
 
+    def _checked(
+        self, source: Descriptor | SealedBody, options: ExtractOptions
+    ) -> tuple[Supervisor, wire.Job]:
+        """The children for this recording and what one is told; nothing is handed over yet."""
+        _check_source(source.fd)
+        supervisor = self._supervisor(options.embedding_model)
+        self._check_level(supervisor)
+        job = wire.Job(options=options)
+        if isinstance(source, SealedBody):
+            job = replace(
+                job, sealed=True, key=source.key, context=source.context, body_offset=source.body_offset
+            )
+        return supervisor, job
+
     def _check_level(self, supervisor: Supervisor) -> None:
         if self._required == "seccomp" and supervisor.level() != "seccomp":
             raise ConfigurationError(
@@ -138,7 +176,9 @@ class SealedExtractor:
                 reason="sandbox_level",
             )
 
-    def _run(self, supervisor: Supervisor, job: wire.Job, fd: int) -> bytearray:
+    def _run(
+        self, supervisor: Supervisor, message: Message, fds: list[int], wall_limit_s: float, answer: _Answer
+    ) -> None:
         """The whole answer of one child; ExtractionFailed where it gave none.
 
         A child that ended before it took the job (killed while it waited) never had the recording: the next one
@@ -147,18 +187,57 @@ class SealedExtractor:
         for _ in range(_ATTEMPTS):
             child = supervisor.take()
             try:
-                if not _hand_over(child, job, fd):
+                if not _hand_over(child, message(), fds):
                     continue
-                data = _answer(child, deadline=time.monotonic() + job.options.wall_limit_s)
-                if not data:
+                answer.read(child.result_fd, deadline=time.monotonic() + wall_limit_s)
+                if answer.is_empty:
                     continue
-                answer = data[len(TAKEN) :]
-                if wire.is_whole(answer):
-                    return answer
+                if wire.is_whole(answer.message):
+                    return
                 raise _how_it_ended(supervisor.wait_status(child, timeout_s=_STATUS_WAIT_S))
             finally:
                 supervisor.finish(child)
         raise _how_it_ended(None)
+
+
+class _Answer:
+    """What a child wrote, in one buffer that is zeroed when the block is left."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray(len(TAKEN) + wire.MAX_RESULT_BYTES + 1)  # one more shows that it is too long
+        self._filled = 0
+
+    def __enter__(self) -> _Answer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._buffer[:] = bytes(len(self._buffer))
+
+    @property
+    def is_empty(self) -> bool:
+        return self._filled == 0
+
+    @property
+    def message(self) -> memoryview:
+        """Behind the first byte, by which the child said that it has the job."""
+        return memoryview(self._buffer)[len(TAKEN) : self._filled]
+
+    def read(self, fd: int, *, deadline: float) -> None:
+        """What the child writes until it ends, bounded in size and time. Straight into the buffer: `os.read` would
+        make objects that nobody can overwrite."""
+        self._filled = 0
+        poller = select.poll()
+        poller.register(fd, select.POLLIN | select.POLLHUP)
+        while True:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or not poller.poll(left_s * 1000):
+                raise _timeout()
+            got = os.readv(fd, [memoryview(self._buffer)[self._filled :]])
+            if got == 0:
+                return
+            self._filled += got
+            if self._filled == len(self._buffer):
+                raise wire.malformed()
 
 
 def _check_source(fd: int) -> None:
@@ -179,36 +258,23 @@ def _check_source(fd: int) -> None:
         raise UsageError("The descriptor of a recording has to be opened for reading only.")
 
 
-def _hand_over(child: Child, job: wire.Job, fd: int) -> bool:
-    """Send the job and the descriptor; False where the child is gone already."""
-    message = wire.pack_job(job)
+def _recording_message(job: wire.Job) -> Message:
+    return lambda: [wire.pack_job(job)]
+
+
+def _hand_over(child: Child, message: list[bytearray | memoryview], fds: list[int]) -> bool:
+    """Send the job, and the descriptor if any; False where the child is gone already. Zeroes what was packed."""
     try:
-        socket.send_fds(child.job_socket, [message], [fd])
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        child.job_socket.sendmsg(message, ancillary)
     except OSError:
         return False
     finally:
-        message[:] = bytes(len(message))
+        for part in message:
+            if isinstance(part, bytearray):
+                part[:] = bytes(len(part))
     child.job_socket.close()
     return True
-
-
-def _answer(child: Child, *, deadline: float) -> bytearray:
-    """What the child writes until it ends, bounded in size and time."""
-    data = bytearray()
-    poller = select.poll()
-    poller.register(child.result_fd, select.POLLIN | select.POLLHUP)
-    while True:
-        left_s = deadline - time.monotonic()
-        if left_s <= 0 or not poller.poll(left_s * 1000):
-            raise _timeout()
-        piece = os.read(child.result_fd, 65_536)
-        if not piece:
-            return data
-        data += piece
-        if len(data) > wire.MAX_RESULT_BYTES + len(TAKEN):
-            raise ExtractionFailed(
-                "The sealed child answered with something that is no result.", reason="child_result"
-            )
 
 
 def _how_it_ended(status: int | None) -> SottovoceError:

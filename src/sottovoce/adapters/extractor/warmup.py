@@ -18,13 +18,14 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from sottovoce.adapters.extractor import wire
+from sottovoce.adapters.extractor import handover, wire
 from sottovoce.adapters.extractor.child import Pipeline
 from sottovoce.errors import SottovoceError
 from sottovoce.model.features import Extraction
-from sottovoce.ports import ExtractOptions
+from sottovoce.ports import ExtractOptions, Place
 from sottovoce.sealing.envelope import open_body, seal_body
 from sottovoce.voice.audio import Limits, decode
+from sottovoce.voice.bodies import kinds_of
 from sottovoce.voice.containers import BytesSource, Source
 from sottovoce.voice.formats import Formats, load_formats
 from sottovoce.voice.pipeline import Embedder, process
@@ -65,6 +66,7 @@ def warm_pipeline(*, embedding_model: str | None) -> tuple[Pipeline, bool]:
     pipeline = make_pipeline(formats, embedder)
     voice = _voice(16_000)
     _exercise(pipeline, _wav(voice), ExtractOptions(embedding_model=embedding_model))
+    _exercise(pipeline, _wav(np.tile(voice, 16)), ExtractOptions())  # what only longer recordings do
     _exercise(pipeline, _wav(voice[:160]), ExtractOptions(channel="mix"))
     for rate in _RATES_HZ:
         resample(_voice(rate), rate)
@@ -100,9 +102,13 @@ def make_pipeline(formats: Formats | None, embedder: Embedder | None) -> Pipelin
 
 
 def _exercise(pipeline: Pipeline, data: bytes, options: ExtractOptions) -> None:
-    """The whole way of a recording, with the packing of its result or refusal."""
+    """The whole way of a recording, with the packing of its result or refusal, and the sealing of a result."""
+    kinds = kinds_of(embedding=options.embedding_model is not None)
+    places = [Place(kind, "warmup", bytes(32), b"context") for kind in kinds]
     try:
-        wire.unpack_result(wire.pack_result(pipeline(BytesSource(data), options)), options)
+        answer = wire.pack_result(pipeline(BytesSource(data), options))
+        made = handover.seal(handover.unpack_job(bytes(handover.pack_job(options, places)) + answer))
+        handover.unpack_sealed(handover.pack_sealed(made), options, places)
     except SottovoceError as error:
         wire.pack_error(error)
 

@@ -35,15 +35,16 @@ from sottovoce.voice.rejections import REASONS, needs_formats, rejected
 
 MAX_JOB_BYTES = 64 * 1024
 MAX_RESULT_BYTES = 64 * 1024
+MAX_MESSAGE_BYTES = MAX_JOB_BYTES + MAX_RESULT_BYTES  # a job; or a result that is to be sealed (handover.py)
 _LENGTH = struct.Struct("<I")
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _CODEC = re.compile(r"[a-z0-9][a-z0-9_/.-]{0,63}")
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_/.+-]{0,63}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_/.+-]{0,63}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_FLOAT32 = 3.4e38
 _QUALITY_FIELDS = (
     "duration_s", "voiced_frames", "clipped_share", "snr_db", "source_codec", "source_rate_hz",
-    "source_channels", "channel", "flags",
+    "source_channels", "channel", "flags", "steady_tones",
 )  # fmt: skip
 
 
@@ -118,6 +119,8 @@ def pack_error(error: BaseException) -> bytes:
 def _failure(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "memory"
+    if isinstance(error, ExtractionFailed) and error.reason == "child_result":
+        return "result"
     named = {IntegrityError: "integrity", ExtraMissing: "extra", ConfigurationError: "configuration"}
     for kind, name in named.items():
         if isinstance(error, kind):
@@ -135,44 +138,44 @@ def _framed(fields: dict[str, Any]) -> bytes:
     return _LENGTH.pack(len(text)) + text
 
 
-def is_whole(data: bytes | bytearray) -> bool:
+def is_whole(data: bytes | bytearray | memoryview) -> bool:
     """Whether `data` is one complete framed message and nothing else."""
     return len(data) >= 4 and len(data) == 4 + _LENGTH.unpack_from(data)[0]
 
 
-def unpack_result(data: bytes | bytearray, options: ExtractOptions) -> Extraction:
+def unpack_result(data: bytes | bytearray | memoryview, options: ExtractOptions) -> Extraction:
     """The extraction, or the error that the child named: AudioRejected, IntegrityError, ExtractionFailed, ..."""
     fields = _parsed(data)
     if set(fields) == {"refused", "formats"}:
         reason = fields["refused"]
         if not isinstance(reason, str) or reason not in REASONS or not isinstance(fields["formats"], bool):
-            raise _malformed()
+            raise malformed()
         raise rejected(reason, needs_formats=fields["formats"])
     if set(fields) == {"failed"}:
         raise failure(fields["failed"])
     return _extraction(fields, options)
 
 
-def unpack_probe(data: bytes | bytearray) -> dict[str, str]:
+def unpack_probe(data: bytes | bytearray | memoryview) -> dict[str, str]:
     """What pack_probe() said (tests only)."""
     fields = _parsed(data)
     outcome = fields.get("probe")
     if "failed" in fields:
         raise failure(fields["failed"])
     if not isinstance(outcome, dict):
-        raise _malformed()
+        raise malformed()
     return {str(name): str(value) for name, value in outcome.items()}
 
 
-def _parsed(data: bytes | bytearray) -> dict[str, Any]:
+def _parsed(data: bytes | bytearray | memoryview) -> dict[str, Any]:
     if len(data) > MAX_RESULT_BYTES or not is_whole(data):
-        raise _malformed()
+        raise malformed()
     try:
         fields = json.loads(bytes(data[4:]).decode("ascii"), parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise _malformed() from None
+        raise malformed() from None
     if not isinstance(fields, dict):
-        raise _malformed()
+        raise malformed()
     return fields
 
 
@@ -200,19 +203,19 @@ def failure(name: object) -> SottovoceError:
         return UsageError("The sealed child does not know what was asked of it.")
     if name == "internal":
         return ExtractionFailed(reason="child_crashed")
-    return _malformed()
+    return malformed()
 
 
 def _extraction(fields: dict[str, Any], options: ExtractOptions) -> Extraction:
     expected = {"features", "profile", "version", "sample_rate_hz", "quality", "embedding", "model_sha256"}
     if set(fields) != expected or fields["profile"] != options.profile:
-        raise _malformed()
+        raise malformed()
     values = _floats(fields["features"], FEATURE_COUNT)
     vector = FeatureVector(
         values=values,
         profile=options.profile,
-        version=_text(fields["version"], _VERSION),
-        sample_rate_hz=_whole(fields["sample_rate_hz"], 1, 1_000_000),
+        version=checked_text(fields["version"], VERSION),
+        sample_rate_hz=checked_whole(fields["sample_rate_hz"], 1, 1_000_000),
     )
     return Extraction(
         features=vector, quality=_quality(fields["quality"], options), embedding=_embedding(fields, options)
@@ -221,61 +224,62 @@ def _extraction(fields: dict[str, Any], options: ExtractOptions) -> Extraction:
 
 def _quality(fields: object, options: ExtractOptions) -> Quality:
     if not isinstance(fields, dict) or set(fields) != set(_QUALITY_FIELDS):
-        raise _malformed()
+        raise malformed()
     flags = fields["flags"]
     if fields["channel"] != options.channel or not isinstance(flags, list) or len(flags) > 32:
-        raise _malformed()
-    snr = fields["snr_db"]
+        raise malformed()
+    snr, tones = fields["snr_db"], fields["steady_tones"]
     return Quality(
         duration_s=_number(fields["duration_s"], 0.0, 1e6),
-        voiced_frames=_whole(fields["voiced_frames"], 0, 10**8),
+        voiced_frames=checked_whole(fields["voiced_frames"], 0, 10**8),
         clipped_share=_number(fields["clipped_share"], 0.0, 1.0),
         snr_db=None if snr is None else _number(snr, -1e3, 1e3),
-        source_codec=_text(fields["source_codec"], _CODEC),
-        source_rate_hz=_whole(fields["source_rate_hz"], 1, 1_000_000),
-        source_channels=_whole(fields["source_channels"], 1, 64),
+        source_codec=checked_text(fields["source_codec"], _CODEC),
+        source_rate_hz=checked_whole(fields["source_rate_hz"], 1, 1_000_000),
+        source_channels=checked_whole(fields["source_channels"], 1, 64),
         channel=options.channel,
-        flags=tuple(sorted({_text(flag, _WORD) for flag in flags})),
+        flags=tuple(sorted({checked_text(flag, _WORD) for flag in flags})),
+        steady_tones=None if tones is None else _number(tones, 0.0, 1.0),
     )
 
 
 def _embedding(fields: dict[str, Any], options: ExtractOptions) -> Embedding | None:
     wanted = options.embedding_model is not None
     if (fields["embedding"] is not None) != wanted or (fields["model_sha256"] is not None) != wanted:
-        raise _malformed()
+        raise malformed()
     if not wanted:
         return None
     values = _floats(fields["embedding"], EMBEDDING_SIZE)
-    return Embedding(values=values, model_sha256=_text(fields["model_sha256"], _SHA256))
+    return Embedding(values=values, model_sha256=checked_text(fields["model_sha256"], SHA256))
 
 
 def _floats(values: object, count: int) -> tuple[float, ...]:
     if not isinstance(values, list) or len(values) != count:
-        raise _malformed()
+        raise malformed()
     return tuple(_number(value, -_MAX_FLOAT32, _MAX_FLOAT32) for value in values)
 
 
 def _number(value: object, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _malformed()
+        raise malformed()
     if not low <= value <= high or not math.isfinite(value):
-        raise _malformed()
+        raise malformed()
     return float(value)
 
 
-def _whole(value: object, low: int, high: int) -> int:
+def checked_whole(value: object, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise _malformed()
+        raise malformed()
     return value
 
 
-def _text(value: object, pattern: re.Pattern[str]) -> str:
+def checked_text(value: object, pattern: re.Pattern[str]) -> str:
     if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise _malformed()
+        raise malformed()
     return value
 
 
-def _malformed() -> ExtractionFailed:
+def malformed() -> ExtractionFailed:
     return ExtractionFailed(
         "The sealed child answered with something that is no result.", reason="child_result"
     )

@@ -25,10 +25,11 @@ from sottovoce.errors import IntegrityError, SottovoceError, UsageError
 
 if TYPE_CHECKING:
     from sottovoce.app import Platform
-    from sottovoce.model.outcome import VerifiedProof
+    from sottovoce.model.corpus import Corpus
+    from sottovoce.model.outcome import ArchiveOutcome, VerifiedProof
     from sottovoce.sealing.receipt import Receipt
 
-_GROUPS = {"consent", "keys", "audit"}
+_GROUPS = {"retention", "consent", "keys", "audit", "export", "requests"}
 
 
 class Front(App):
@@ -140,6 +141,9 @@ def verb_first(arguments: list[str]) -> list[str]:
             early += [word, rest.pop(0)]
         elif word == "--json" or word.startswith("--home="):
             early.append(word)
+        elif path and word.startswith("-"):  # a group that is a verb of its own
+            rest.insert(0, word)
+            break
         else:
             path.append(word)
             if not (len(path) == 1 and word in _GROUPS):
@@ -164,7 +168,9 @@ def _process(run_worker: WorkerLoop | None) -> World:
         open_platform=_open_platform,
         verify_receipt=_verify_receipt,
         verify_proof=_verify_proof,
+        verify_archive=_verify_archive,
         run_worker=run_worker or _no_worker,
+        read_corpus=_read_corpus,
     )
 
 
@@ -174,11 +180,24 @@ def _open_platform(home: Path | None, /, **settings: str) -> Platform:
     return house.open(home=home, **settings)
 
 
+def _read_corpus(folder: Path, subject_from: str, /) -> Corpus:
+    from sottovoce import app as house
+
+    return house.read_corpus(folder, subject_from)
+
+
 def _verify_proof(text: str, /, *, key: str | None, home: Path | None) -> VerifiedProof:
     from sottovoce import app as house
     from sottovoce.settings import default_home
 
     return house.verify_proof(text, key=key, home=home or default_home())
+
+
+def _verify_archive(path: Path, /, *, key: str | None, home: Path | None) -> ArchiveOutcome:
+    from sottovoce import app as house
+    from sottovoce.settings import default_home
+
+    return house.verify_archive(path, key=key, home=home or default_home())
 
 
 def _verify_receipt(text: str, /, *, key: str | None, home: Path | None) -> Receipt:

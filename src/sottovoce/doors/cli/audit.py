@@ -1,4 +1,4 @@
-"""audit verify, show, checkpoint, prove, report: the log of what was done, and how anybody checks it."""
+"""audit verify, show, checkpoint, prove, report, archive: the log of what was done, and how anybody checks it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from cyclopts import App, Parameter
 from sottovoce.doors.cli import payloads, render
 from sottovoce.doors.cli.console import Style, printable
 from sottovoce.doors.cli.errors import INTEGRITY, OK, SOME_FAILED
-from sottovoce.doors.cli.files import read_log, write_new
+from sottovoce.doors.cli.files import read_log, read_text, write_new
 from sottovoce.doors.cli.world import CALLER, COMMON, Common, Outside
-from sottovoce.model.outcome import AuditLine, AuditReport, AuditSummary, WitnessState
+from sottovoce.errors import UsageError
+from sottovoce.model.outcome import ArchiveOutcome, AuditLine, AuditReport, AuditSummary, WitnessState
 
 app = App(name="audit", help="Check and read the audit log.")
 
@@ -22,22 +23,36 @@ _OUTSIDE = "A checkpoint kept elsewhere: a checkpoint, a witness's file, or a re
 From = Annotated[datetime | None, Parameter(name="--from", help="Entries from this time on (UTC).")]
 To = Annotated[datetime | None, Parameter(name="--to", help="Entries before this time (UTC).")]
 Since = Annotated[Path | None, Parameter(help=_OUTSIDE)]
+Archive = Annotated[
+    Path | None, Parameter(help="Check this archive instead, also entry by entry against the log.")
+]
+Key = Annotated[Path | None, Parameter(help="With --archive: the signer's identity file; no home is opened.")]
 Out = Annotated[Path | None, Parameter(help="Write it to this new file.")]
 
 
 @app.command
-def verify(*, since: Since = None, common: Common = COMMON, world: Outside) -> int:
+def verify(
+    *, since: Since = None, archive: Archive = None, key: Key = None, common: Common = COMMON, world: Outside
+) -> int:
     """Check every entry, link and checkpoint of the log.
 
     With --since the log is compared with checkpoints that were kept outside this
     home. Only that finds a log that was cut short, written anew as a whole, or
     put back to an older state.
 
+    With --archive an old part of the log is checked that `audit archive` has moved
+    to a file; with --key as well that needs no home, only the signer's identity.
+
     For example:
       sottovoce audit verify
       sottovoce audit verify --since /mnt/elsewhere/checkpoints.txt
       sottovoce audit verify --since rct_aaaaaaaaaaaaaaaaaaaaaaaa.json
+      sottovoce audit verify --archive log-of-2024.archive --key clinic.identity.json
     """
+    if archive is not None:
+        return _verify_archive(archive, since, key, common=common, world=world)
+    if key is not None:
+        raise UsageError("--key is for checking an archive.", hint="Give the archive with --archive.")
     outside = None if since is None else read_log(since)
     with world.open(common) as platform, world.console.progress("checking the log"):
         report = platform.verify_audit(since=outside)
@@ -140,6 +155,63 @@ def report(
     return SOME_FAILED if found.alarms else OK
 
 
+@app.command
+def archive(
+    *,
+    before: Annotated[datetime, Parameter(help="Entries written before this day or time go (UTC).")],
+    out: Annotated[Path, Parameter(help="The new file that takes them.")],
+    common: Common = COMMON,
+    world: Outside,
+) -> int:
+    """Move the oldest entries of the log to a signed file.
+
+    The file is written, read back and verified before anything leaves the log. The
+    hashes of the entries stay: checkpoints and proofs go on verifying. Whoever has
+    the file and the identity of this home can check it without the home.
+
+    For example:
+      sottovoce audit archive --before 2026-01-01 --out log-until-2025.archive
+    """
+    with world.open(common) as platform, world.console.progress("archiving the log"):
+        found = platform.archive_audit(out, before=_at(before), caller=CALLER)
+    said = (
+        f"{_archived(found)}: {out}\nKeep this file as long as the log: nothing else has these entries now."
+    )
+    world.answer(common, payloads.archive(found, file=str(out)), said)
+    return OK
+
+
+def _verify_archive(
+    file: Path, since: Path | None, key: Path | None, *, common: Common, world: Outside
+) -> int:
+    """Offline against a pinned key, or in the home against its log."""
+    if since is not None:
+        raise UsageError(
+            "--since and --archive do not go together.", hint="Check the log and the archive one by one."
+        )
+    if key is not None:
+        found = world.verify_archive(file, key=read_text(key), home=common.folder)
+        against = "the signature and the hashes in it"
+    else:
+        with world.open(common) as platform, world.console.progress("checking the archive"):
+            found = platform.verify_archive(file)
+        against = "the log of this home"
+    world.answer(
+        common,
+        payloads.archive(found, file=str(file)),
+        f"intact: {_archived(found)}, checked against {against}",
+    )
+    return OK
+
+
+def _archived(found: ArchiveOutcome) -> str:
+    return f"entries {found.first} to {found.last}, until {render.moment(found.until)}"
+
+
+def _at(at: datetime) -> datetime:
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+
+
 def _broken(report: AuditReport, world: Outside) -> int:
     world.console.error(
         what=f"The audit log is not what was written: {report.problem}",
@@ -155,13 +227,14 @@ def _hand_out(text: str, out: Path | None) -> None:
 
 
 def _utc(at: datetime | None) -> datetime | None:
-    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
+    return None if at is None else _at(at)
 
 
 def _report(report: AuditReport) -> str:
     rows = [
         ("log", _state(report)),
         ("entries", f"{report.events}, and {_waiting(report)}"),
+        *([("archived", f"the first {report.archived}: their hashes are here")] if report.archived else []),
         ("checkpoints", _compared(report)),
         ("witnessed", _witnessed(report)),
         ("head", report.head or "-"),

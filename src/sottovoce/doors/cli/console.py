@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TextIO
 
 Payload = Mapping[str, object] | list[dict[str, object]]
 MAXIMUM_WIDTH = 110
+LINE_EVERY_S = 10.0
 
 
 class OutputClosed(Exception):
@@ -104,11 +106,69 @@ class Console:
         with rich.status(printable(text), spinner="dots"):
             yield
 
+    @contextmanager
+    def bar(self, doing: str, total: int) -> Iterator[Callable[[], None]]:
+        """Progress over `total` things with rate and time left; call what is given once for each that is done.
+
+        On a terminal a bar that moves; elsewhere a line now and then, so that a log tells how far it is.
+        """
+        if not self._interactive(self.stderr):
+            lines = _Lines(doing, total, self.message)
+            yield lines.advance
+            return
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        rich = RichConsole(
+            file=self.stderr, no_color="NO_COLOR" in self.environ, highlight=False, markup=False,
+            _environ=self.environ,
+        )  # fmt: skip
+        rate = TextColumn("{task.fields[rate]}")
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            rate,
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=rich, transient=True) as progress:
+            task = progress.add_task(printable(doing), total=total, rate="")
+
+            def advance() -> None:
+                speed = progress.tasks[0].speed
+                progress.update(task, advance=1, rate="" if speed is None else f"{speed:.1f}/s")
+
+            yield advance
+
     def _interactive(self, stream: TextIO) -> bool:
         return stream.isatty() and self.environ.get("TERM", "") not in ("", "dumb")
 
     def _colour(self, stream: TextIO) -> bool:
         return not self.environ.get("NO_COLOR") and self._interactive(stream)
+
+
+@dataclass
+class _Lines:
+    """Progress for a log: a line every few seconds, and none for what is quick."""
+
+    doing: str
+    total: int
+    say: Callable[[str], None]
+    done: int = 0
+    started_s: float = field(default_factory=time.monotonic)
+    said_s: float = field(default_factory=time.monotonic)
+
+    def advance(self) -> None:
+        self.done += 1
+        now_s = time.monotonic()
+        if now_s - self.said_s < LINE_EVERY_S:
+            return
+        self.said_s = now_s
+        rate = self.done / (now_s - self.started_s)
+        left_s = round((self.total - self.done) / rate)
+        self.say(
+            f"{self.doing}: {self.done} of {self.total}, {rate:.1f}/s, about {left_s // 60}:{left_s % 60:02} left"
+        )
 
 
 def printable(text: str) -> str:

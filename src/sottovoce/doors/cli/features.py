@@ -1,61 +1,41 @@
 """features: the 88 numbers of people's own files, as simple as a feature extractor can be.
 
 Nothing is stored and no home is opened. The files are decoded in this process (or in `--jobs` processes), not in the
-sealed child: this verb is for recordings that you trust.
+sealed child: this verb is for recordings that you trust. They are read block by block: memory does not grow with the
+number of files, and little with their length.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
-import stat
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from sottovoce.doors.cli import payloads
+from sottovoce.doors.cli import payloads, render
 from sottovoce.doors.cli.console import Console, printable
-from sottovoce.doors.cli.errors import OK, as_ours, combined, exit_code, hint
-from sottovoce.doors.cli.world import COMMON, Common, Outside
-from sottovoce.errors import ExtraMissing, InputUnreadable, SottovoceError, UsageError
+from sottovoce.doors.cli.errors import OK, combined, exit_code, hint
+from sottovoce.doors.cli.features_measure import Request, Table, measure, size_of
+from sottovoce.doors.cli.features_progress import Progress, progress
+from sottovoce.doors.cli.features_write import SUFFIXES, Writer, open_writer
+from sottovoce.doors.cli.world import COMMON, Common, Outside, World
+from sottovoce.errors import ExtractionFailed, SottovoceError, UsageError
 
-SUFFIXES = (".csv", ".json", ".parquet")
-LONGEST_S = 4 * 3600.0
+LOOK_AGAIN_S = 0.25  # how often the bar is moved while other processes work
 Files = Annotated[tuple[str, ...], Parameter(help="Recordings: wav, flac, ogg, mp3, ...")]
 Out = Annotated[Path | None, Parameter(name=("--output", "-o"), help="FILE.csv, .json or .parquet.")]
 
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is to be done with each file."""
-
-    profile: str
-    channel: str
-    lld: bool
-    per_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """The rows of one file, or its error."""
-
-    file: str
-    names: tuple[str, ...]
-    rows: list[tuple[float, float, list[float]]]  # start and end in seconds, values
-    remarks: tuple[str, ...]
-    error: SottovoceError | None = None
+_read_bytes: Any = None  # in a helper process: what all of them have read so far
 
 
 def features(
-    files: Files,
+    files: Files = (),
     /,
     *,
     output: Out = None,
@@ -66,6 +46,7 @@ def features(
     lld: Annotated[bool, Parameter(help="The 25 contours, one row per 10 ms, instead.")] = False,
     per: Annotated[float | None, Parameter(help="One row for every so many seconds.")] = None,
     jobs: Annotated[int, Parameter(help="How many processes to use.")] = 1,
+    explain: Annotated[str | None, Parameter(help="Say what this feature is, and measure nothing.")] = None,
     common: Common = COMMON,
     world: Outside,
 ) -> int:
@@ -75,32 +56,33 @@ def features(
     the order that openSMILE uses. Without --output they go to standard output as
     CSV, with --json as one JSON object per row. The files are decoded in this
     process, not in the sealed child: use `analyze` for recordings of others.
+    They are read block by block: up to four hours each, in bounded memory.
 
     For example:
       sottovoce features interview.wav -o features.csv
       sottovoce features *.flac --per 3 --profile corrected --jobs 4 -o features.csv
+      sottovoce features --explain jitterLocal_sma3nz_amean
     """
+    if explain is not None:
+        _explain(explain, files, common, world.console)
+        return OK
     _check(files, output, lld, per, jobs)
+    single_threaded()
     request = Request(profile, channel, lld, per)
-    tables, codes = [], []
-    with world.console.progress(f"measuring {len(files)} files"):
-        for table in _all(files, request, jobs):
-            codes.append(OK if table.error is None else exit_code(table.error))
-            _tell(table, common, world.console)
-            if table.error is None:
-                tables.append(table)
-    _write(tables, output, common, world.console)
-    return combined(codes)
-
-
-def measure(file: str, request: Request) -> Table:
-    """One file; never raises."""
+    writer = open_writer(output, as_json=common.json, console=world.console)
     try:
-        return _measured(file, request)
-    except Exception as problem:
-        error = as_ours(problem)
-        error.__cause__ = error.__context__ = None  # it may have to cross to another process
-        return Table(file, (), [], (), error)
+        failed, rows, codes = _run(files, request, jobs, writer, output=output, common=common, world=world)
+        if rows or OK in codes:
+            writer.finish()
+        else:
+            writer.abandon()
+    except BaseException:
+        writer.abandon()
+        raise
+    _tell_failed(failed, len(files), world)
+    if output is not None and OK in codes:
+        world.console.message(f"{rows} rows written")
+    return combined(codes)
 
 
 def single_threaded() -> None:
@@ -108,66 +90,105 @@ def single_threaded() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-def _all(files: tuple[str, ...], request: Request, jobs: int) -> Iterator[Table]:
-    single_threaded()
-    if jobs == 1 or len(files) == 1:
-        yield from (measure(file, request) for file in files)
+def _run(
+    files: tuple[str, ...], request: Request, jobs: int, writer: Writer, *, output: Path | None, common: Common,
+    world: World,
+) -> tuple[list[tuple[str, SottovoceError]], int, list[int]]:  # fmt: skip
+    """Every file in order: its rows to the writer, or its error; how many rows, and an exit code for each file."""
+    failed, rows, codes = [], 0, []
+    shown = output is not None or not world.console.stdout.isatty()
+    size_bytes = sum(map(size_of, files))
+    with progress(world.console, size_bytes=size_bytes, files=len(files), shown=shown) as bar:
+        for table in _all(files, request, jobs, bar):
+            bar.done()
+            for remark in table.remarks:
+                bar.say(f"note: {printable(table.file)}: {remark}")
+            if table.error is None:
+                writer.write(table)
+                rows += len(table)
+            else:
+                failed.append((table.file, table.error))
+                if common.json:
+                    world.console.json(payloads.file_error(table.file, table.error))
+            codes.append(OK if table.error is None else exit_code(table.error))
+    return failed, rows, codes
+
+
+def _all(files: tuple[str, ...], request: Request, jobs: int, bar: Progress) -> Iterator[Table]:
+    if jobs > 1 and len(files) > 1:
+        yield from _in_processes(files, request, min(jobs, len(files)), bar)
         return
+    for file in files:
+        bar.begin(file)
+        yield measure(file, request, bar.advance)
+
+
+def _in_processes(files: tuple[str, ...], request: Request, jobs: int, bar: Progress) -> Iterator[Table]:
+    """As many files at once; at most twice as many wait for their turn or to be written."""
     context = get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(files)), context, single_threaded) as pool:
-        yield from pool.map(measure, files, [request] * len(files))
+    read_bytes, seen = context.Value("q", 0), 0
+    with ProcessPoolExecutor(jobs, context, _prepare, (read_bytes,)) as pool:
+        waiting: list[tuple[str, Future[Table]]] = []
+        rest = iter(files)
+        while True:
+            while len(waiting) < 2 * jobs and (file := next(rest, None)) is not None:
+                waiting.append((file, _submitted(pool, file, request)))
+            if not waiting:
+                return
+            file, future = waiting.pop(0)
+            bar.begin(file)
+            while wait([future], timeout=LOOK_AGAIN_S).not_done:
+                bar.advance(read_bytes.value - seen)
+                seen = read_bytes.value
+            yield _table_of(file, future)
 
 
-def _measured(file: str, request: Request) -> Table:
-    from sottovoce.model.features import FEATURE_NAMES
-    from sottovoce.voice.audio import Limits, decode
-    from sottovoce.voice.features import LLD_NAMES, egemaps, egemaps_per, lld
+def _submitted(pool: ProcessPoolExecutor, file: str, request: Request) -> Future[Table]:
+    try:
+        return pool.submit(_measure_there, file, request)
+    except BrokenProcessPool as problem:
+        future: Future[Table] = Future()
+        future.set_exception(problem)
+        return future
 
-    limits = Limits(max_analysed_s=LONGEST_S, max_declared_s=LONGEST_S)
-    with _FileSource(file) as source:
-        decoded = decode(source, limits=limits, channel=request.channel)
-    samples, rate = decoded.samples, decoded.sample_rate_hz
-    if request.lld:
-        table = lld(samples, rate, request.profile)
-        starts = table.times_s.tolist()
-        rows = [(s, s + 0.06, values) for s, values in zip(starts, table.values.tolist(), strict=True)]
-        return Table(file, LLD_NAMES, rows, ())
-    if request.per_s is not None:
-        windows = list(egemaps_per(samples, rate, request.per_s, profile=request.profile))
+
+def _table_of(file: str, future: Future[Table]) -> Table:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        error = ExtractionFailed(
+            "A helper process ended without a result.", hint="Try it with fewer --jobs: memory may be short."
+        )
+        return Table(file, error=error)
+
+
+def _prepare(read_bytes: Any) -> None:
+    """In a helper process, before its first file."""
+    global _read_bytes
+    single_threaded()
+    _read_bytes = read_bytes
+
+
+def _measure_there(file: str, request: Request) -> Table:
+    return measure(file, request, _advance_there)
+
+
+def _advance_there(size_bytes: int) -> None:
+    with _read_bytes.get_lock():
+        _read_bytes.value += size_bytes
+
+
+def _explain(name: str, files: tuple[str, ...], common: Common, console: Console) -> None:
+    """What a feature is, from the catalog; nothing is measured."""
+    from sottovoce.voice.egemaps.catalog import entry, explained
+
+    if files:
+        raise UsageError("--explain measures nothing: name no file with it.", hint="Leave the files out.")
+    found = entry(name)
+    if common.json:
+        console.json(asdict(found))
     else:
-        windows = [(0.0, decoded.duration_s, egemaps(samples, rate, request.profile))]
-    remarks = tuple(dict.fromkeys(finding.words for *_, found in windows for finding in found.findings))
-    return Table(file, FEATURE_NAMES, [(s, e, list(found.values)) for s, e, found in windows], remarks)
-
-
-class _FileSource:
-    """A regular file, read piece by piece; InputUnreadable where it is none."""
-
-    def __init__(self, file: str) -> None:
-        try:
-            self._fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except (OSError, ValueError):
-            raise InputUnreadable(
-                "The file does not exist or may not be read.", hint="Check the path and its permissions."
-            ) from None
-        status = os.fstat(self._fd)
-        self._size = status.st_size
-        if not stat.S_ISREG(status.st_mode):
-            os.close(self._fd)
-            raise InputUnreadable("This is not a regular file.", hint="Name a recording, not a folder.")
-
-    def __enter__(self) -> _FileSource:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
-
-    @property
-    def size_bytes(self) -> int:
-        return self._size
-
-    def read_at(self, offset: int, buffer: memoryview, /) -> int:
-        return os.preadv(self._fd, [buffer], offset) if offset < self._size else 0
+        console.data(explained(found))
 
 
 def _check(files: tuple[str, ...], output: Path | None, lld: bool, per: float | None, jobs: int) -> None:
@@ -185,73 +206,18 @@ def _check(files: tuple[str, ...], output: Path | None, lld: bool, per: float | 
         raise UsageError("The number of jobs is 1 to 64.", hint="One per processor is enough.")
 
 
-def _tell(table: Table, common: Common, console: Console) -> None:
-    if table.error is not None:
-        if common.json:
-            console.json(payloads.file_error(table.file, table.error))
-        console.error(
-            what=table.error.message, code=table.error.public_code, hint=hint(table.error), about=table.file
+def _tell_failed(failed: list[tuple[str, SottovoceError]], total: int, world: World) -> None:
+    """One failure as an error; of several files a table at the end, with what to try for each kind."""
+    console = world.console
+    if total == 1:
+        for file, error in failed:
+            console.error(what=error.message, code=error.public_code, hint=hint(error), about=file)
+    elif failed:
+        console.message(f"{len(failed)} of {total} files could not be measured:")
+        console.message(
+            render.table([(printable(file), error.public_code, error.message) for file, error in failed])
         )
-    for remark in table.remarks:
-        console.message(f"note: {printable(table.file)}: {remark}")
-
-
-def _write(tables: list[Table], output: Path | None, common: Common, console: Console) -> None:
-    if not tables:
-        return
-    if output is None:
-        if common.json:
-            for row in _objects(tables):
-                console.json(row)
-        else:
-            console.data(_csv(tables).removesuffix("\n"))
-        return
-    try:
-        if output.suffix == ".parquet":
-            _parquet(tables, output)
-        else:
-            text = _csv(tables) if output.suffix == ".csv" else json.dumps(list(_objects(tables))) + "\n"
-            output.write_text(text, encoding="utf-8", errors="surrogateescape")
-    except OSError:
-        raise UsageError(
-            "The output cannot be written there.", hint="Check the folder and its permissions."
-        ) from None
-    console.message(f"{sum(len(table.rows) for table in tables)} rows written")
-
-
-def _objects(tables: Iterable[Table]) -> Iterator[dict[str, object]]:
-    for table in tables:
-        for start, end, values in table.rows:
-            yield {
-                "file": table.file,
-                "start": start,
-                "end": end,
-                **dict(zip(table.names, values, strict=True)),
-            }
-
-
-def _csv(tables: list[Table]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("file", "start", "end", *tables[0].names))
-    for table in tables:
-        for start, end, values in table.rows:
-            writer.writerow((table.file, timedelta(start), timedelta(end), *values))
-    return text.getvalue()
-
-
-def timedelta(seconds: float) -> str:
-    """As pandas writes one: `0 days 00:00:01.500000`."""
-    microseconds = round(seconds * 1_000_000)
-    days, rest = divmod(microseconds, 86_400_000_000)
-    hours, rest = divmod(rest, 3_600_000_000)
-    minutes, rest = divmod(rest, 60_000_000)
-    return f"{days} days {hours:02}:{minutes:02}:{rest // 1_000_000:02}.{rest % 1_000_000:06}"
-
-
-def _parquet(tables: list[Table], output: Path) -> None:
-    try:
-        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ImportError:
-        raise ExtraMissing("Parquet needs pyarrow.", hint="Install pyarrow, or write a .csv file.") from None
-    parquet.write_table(pyarrow.Table.from_pylist(list(_objects(tables))), output)
+        for text in dict.fromkeys(hint(error) for _, error in failed):
+            console.message(f"  try: {printable(text)}")
+    for _, error in failed:
+        world.debug(error)

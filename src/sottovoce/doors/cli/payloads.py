@@ -13,6 +13,7 @@ from sottovoce.model.consent import PurposeConsent
 from sottovoce.model.features import FeatureVector, Insight, Quality
 from sottovoce.model.outcome import (
     Analysis,
+    ArchiveOutcome,
     AuditLine,
     AuditProof,
     AuditReport,
@@ -29,6 +30,7 @@ from sottovoce.model.outcome import (
     VerifiedProof,
     WorkOutcome,
 )
+from sottovoce.voice.gate import findings_of
 
 if TYPE_CHECKING:
     from sottovoce.sealing.receipt import Receipt
@@ -45,6 +47,7 @@ def analysis(file: str, answer: Analysis) -> Json:
         "subject": answer.subject,
         **_features(answer.features),
         "quality": quality(answer.quality),
+        "findings": findings(answer.features, answer.quality),
         "insights": insights(answer.insight),
         "has_embedding": answer.has_embedding,
         "audio": {
@@ -92,6 +95,7 @@ def quality(value: Quality) -> Json:
         "voiced_frames": value.voiced_frames,
         "clipped_share": value.clipped_share,
         "snr_db": value.snr_db,
+        "steady_tones": value.steady_tones,
         "source_codec": value.source_codec,
         "source_rate_hz": value.source_rate_hz,
         "source_channels": value.source_channels,
@@ -99,6 +103,14 @@ def quality(value: Quality) -> Json:
         "flags": list(value.flags),
         "has_voice": value.has_voice,
     }
+
+
+def findings(vector: FeatureVector, value: Quality) -> list[Json]:
+    """What the gate finds in a recording, with the measured values."""
+    return [
+        {"name": finding.name, "measured": finding.measured, "words": finding.words}
+        for finding in findings_of(vector, value)
+    ]
 
 
 def insights(value: Insight) -> list[Json]:
@@ -200,6 +212,7 @@ def sweep(report: SweepReport) -> Json:
         "orphan_keys": report.orphan_keys,
         "details_expired": report.details_expired,
         "overdue": report.overdue,
+        "clock_moved": report.clock_moved,
         "dry_run": report.dry_run,
         "errors": list(report.errors),
     }
@@ -242,6 +255,7 @@ def audit_report(report: AuditReport) -> Json:
         "waiting_since": when(report.waiting_since),
         "unwitnessed_from": report.unwitnessed_from,
         "unwitnessed_since": when(report.unwitnessed_since),
+        "archived": report.archived,
         "evidence": report.evidence,
     }
 
@@ -268,6 +282,16 @@ def audit_summary(found: AuditSummary) -> Json:
         "witnessed_at": when(found.witnessed_at),
         "witnessed_age_s": None if age is None else age.total_seconds(),
         "alarms": list(found.alarms),
+    }
+
+
+def archive(found: ArchiveOutcome, *, file: str) -> Json:
+    return {
+        "file": file,
+        "first": found.first,
+        "last": found.last,
+        "until": when(found.until),
+        "root": found.root,
     }
 
 

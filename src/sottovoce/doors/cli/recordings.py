@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +13,13 @@ from sottovoce.doors.cli import payloads, render
 from sottovoce.doors.cli.console import OutputClosed, printable
 from sottovoce.doors.cli.errors import INPUT, OK, SOME_FAILED, as_ours, combined, exit_code, hint
 from sottovoce.doors.cli.world import CALLER, COMMON, Common, DryRun, Outside, Subject, World
-from sottovoce.errors import InputUnreadable, SottovoceError, UsageError
+from sottovoce.errors import AudioRejected, InputUnreadable, SottovoceError, UsageError
 from sottovoce.model.outcome import WorkOutcome
 from sottovoce.model.purpose import RETENTION, VOICE_ANALYSIS, VOICE_RECORDING
 
 if TYPE_CHECKING:
     from sottovoce.app import Platform
+    from sottovoce.voice.gate import Finding
 
 Files = Annotated[
     tuple[str, ...], Parameter(help="Recordings: wav, flac, ogg, mp3, ...; several are done in turn.")
@@ -43,6 +44,9 @@ def analyze(
     embedding: Annotated[
         bool, Parameter(help="Also compute a voice embedding (extra, own purpose).")
     ] = False,
+    refuse_poor: Annotated[
+        bool, Parameter(help="Keep nothing of a recording with which the gate finds fault.")
+    ] = False,
     dry_run: DryRun = False,
     common: Common = COMMON,
     world: Outside,
@@ -52,7 +56,8 @@ def analyze(
     The audio is read inside a sealed child process; no copy of it is made. The
     person must have consented to voice_recording and voice_analysis. With
     data_retention_30_days the result is kept, sealed; without it this answer is
-    the only one.
+    the only one. What the gate finds (silence, clipping, heavy noise, music, too
+    short, no voice) is told with its value before anything is sealed.
 
     For example:
       sottovoce analyze interview.wav --subject anna
@@ -65,7 +70,8 @@ def analyze(
     def do(platform: Platform, file: str) -> tuple[payloads.Json, str]:
         answer = platform.analyze(
             file, subject=subject, discard_source=discard_source, idempotency_key=idempotency_key,
-            channel=channel, accept_truncated=accept_truncated, embedding=embedding, caller=CALLER,
+            channel=channel, accept_truncated=accept_truncated, embedding=embedding,
+            on_gate=lambda found: _tell_gate(file, found, refuse_poor, world), caller=CALLER,
         )  # fmt: skip
         return payloads.analysis(file, answer), render.analysis(file, answer, page)
 
@@ -209,6 +215,18 @@ def _each(files: Iterable[str], do: Do, doing: str, *, common: Common, world: Wo
                 codes.append(OK)
                 world.answer(common, payload, text)
     return combined(codes)
+
+
+def _tell_gate(file: str, found: Sequence[Finding], refuse: bool, world: World) -> None:
+    """Before anything is sealed; AudioRejected (reason `poor_quality`) where that is to end it."""
+    for finding in found:
+        world.console.message(f"note: {printable(file)}: {finding.words}")
+    if refuse and found:
+        raise AudioRejected(
+            "The gate found fault with the recording, and nothing of it is kept.",
+            hint="Record it again, or leave --refuse-poor out.",
+            reason="poor_quality",
+        )
 
 
 def _would(

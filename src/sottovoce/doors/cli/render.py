@@ -27,6 +27,7 @@ from sottovoce.model.outcome import (
 )
 from sottovoce.model.purpose import PURPOSES
 from sottovoce.model.recording import RecordingState
+from sottovoce.voice.gate import findings_of
 
 if TYPE_CHECKING:
     from sottovoce.sealing.receipt import Receipt
@@ -37,6 +38,7 @@ FLAG_WORDS = {
     "dc": "constant offset (dc)",
     "few_voiced_frames": "little voice: what is said of it is uncertain",
     "header_mismatch": "the file's header does not match its content",
+    "music": "like music or a hum",
     "length_unknown": "the file does not say how long it is",
     "narrow_band": "narrow band: a telephone-like recording",
     "no_voice": "no voice was found",
@@ -100,6 +102,7 @@ def analysis(file: str, answer: Analysis, page: Page) -> str:
         "",
         page.block("features", features(answer.features)),
         page.block("quality", quality(answer.quality)),
+        *gate(answer.features, answer.quality, page),
         page.block("audio", audio(answer.audio)),
         page.block("kept", kept),
         page.block("receipt", answer.audio.receipt_path or answer.audio.receipt_id or "none"),
@@ -147,6 +150,11 @@ def quality(value: Quality) -> str:
         facts.append(f"{value.clipped_share:.1%} clipped")
     remarks = [FLAG_WORDS.get(flag, flag) for flag in value.flags]
     return "; ".join([", ".join(facts), *(remarks or ["nothing unusual"])])
+
+
+def gate(vector: FeatureVector, value: Quality, page: Page) -> list[str]:
+    """What the gate found, one block each."""
+    return [page.block("note", finding.words) for finding in findings_of(vector, value)]
 
 
 def audio(fate: AudioFate) -> str:
@@ -214,6 +222,7 @@ def content(value: SessionContent, page: Page) -> str:
         )
     if value.quality is not None:
         parts.append(page.block("quality", quality(value.quality)))
+        parts += [] if value.features is None else gate(value.features, value.quality, page)
     if value.has_embedding:
         parts.append(page.block("embedding", "kept: 768 numbers, biometric data"))
     parts.append(page.block("until", moment(value.expires_at)))

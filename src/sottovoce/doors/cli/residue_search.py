@@ -1,17 +1,20 @@
 """Searching files and memory for pieces of marked recordings: the measurement behind "the audio is gone".
 
-A needle is a window of 64 bytes. Every aligned 8-byte word of what is searched is looked up among the words of all
-needles at all eight offsets; where one fits, the whole window is compared. So a needle is found wherever it stands,
-and what is said to be found is really there. Only the searching process holds needles: it is never one of those
-that are searched.
+A needle is a window of 64 bytes, or one float64 as it stands in an object of Python. Every aligned 8-byte word of
+what is searched is looked up among the words of all needles at all eight offsets (a float64 is looked for in aligned
+places only); where one fits, all of it is compared. So a needle is found wherever it stands, and what is said to be
+found is really there. Only the searching process holds needles: it is never one of those that are searched.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import struct
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +25,7 @@ WINDOW_BYTES = 64
 WINDOWS_EACH = 30  # places of a recording from which windows are taken
 _PIECE_BYTES = 8 << 20
 _TABLE_BITS = 24
+_DISTINCT = 8  # bytes in a window that says something
 
 Samples = npt.NDArray[np.int16]
 
@@ -56,15 +60,39 @@ def audio_needles(samples: Samples) -> list[bytes]:
     return [window for form in forms for window in _windows(form, WINDOWS_EACH)]
 
 
-def value_needles(values: Sequence[float]) -> list[bytes]:
-    """Windows of a row of features, as float32 and float64; rows of zeros say nothing and stand everywhere."""
-    forms = [np.asarray(values, "<f4").tobytes(), np.asarray(values, "<f8").tobytes()]
-    return [window for form in forms for window in _windows(form, 5) if bytes(7) not in window]
+def value_needles(values: Sequence[float], insight: Mapping[str, float | None]) -> list[bytes]:
+    """What a result could be found by: windows of the row of features as float32, float64, the text of a list, and
+    base64 of the float32 in its three alignments; windows of the text of the insight; and every single float64.
+
+    What stands in no run of a window's length, and what half the world's numbers look like (zeros, whole numbers), says
+    nothing and is left out.
+    """
+    row = np.asarray(values, "<f4").tobytes()
+    forms = [row, np.asarray(values, "<f8").tobytes(), _compact(list(values)), _compact(dict(insight))]
+    forms += [base64.b64encode(row[shift:]) for shift in range(3)]
+    windows = [
+        form[at : at + WINDOW_BYTES] for form in forms for at in range(0, len(form) - WINDOW_BYTES, 16)
+    ]
+    singles = [struct.pack("<d", value) for value in {*values, *insight.values()} if value]
+    return [
+        *(window for window in windows if bytes(7) not in window and len(set(window)) >= _DISTINCT),
+        *(single for single in singles if bytes(3) not in single),
+    ]
+
+
+def unique_needles(of_each: Iterable[Sequence[bytes]]) -> list[bytes]:
+    """Those that mark one recording: a window that two have in common is a constant of the method."""
+    counted = Counter(window for windows in of_each for window in set(windows))
+    return [window for window, count in counted.items() if count == 1]
+
+
+def _compact(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 @dataclass(frozen=True)
 class Needles:
-    """Windows made ready for searching."""
+    """Windows, of 8 bytes or more, made ready for searching."""
 
     windows: tuple[bytes, ...]
     _by_word: dict[int, list[tuple[int, int]]] = field(init=False, repr=False, compare=False)
@@ -73,7 +101,7 @@ class Needles:
     def __post_init__(self) -> None:
         by_word: dict[int, list[tuple[int, int]]] = {}
         for number, window in enumerate(self.windows):
-            for shift in range(8):
+            for shift in range(min(8, len(window) - 7)):
                 word = int.from_bytes(window[shift : shift + 8], "little")
                 by_word.setdefault(word, []).append((number, shift))
         table = np.zeros(1 << _TABLE_BITS, np.bool_)
@@ -88,8 +116,8 @@ class Needles:
         found: set[int] = set()
         for place in places.tolist():
             for number, shift in self._by_word.get(int(words[place]), ()):
-                start = 8 * place - shift
-                if start >= 0 and data[start : start + WINDOW_BYTES] == self.windows[number]:
+                start, window = 8 * place - shift, self.windows[number]
+                if start >= 0 and data[start : start + len(window)] == window:
                     found.add(number)
         return found
 

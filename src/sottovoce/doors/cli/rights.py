@@ -42,20 +42,32 @@ def erase(
     return OK
 
 
-def sweep(*, dry_run: DryRun = False, common: Common = COMMON, world: Outside) -> int:
+def sweep(
+    *,
+    dry_run: DryRun = False,
+    clock_is_right: Annotated[
+        bool, Parameter(help="Say that the time of this machine is right, after it was moved.")
+    ] = False,
+    common: Common = COMMON,
+    world: Outside,
+) -> int:
     """Discard and expire everything that is due.
 
     Audio past its deadline, results past their promise, what an interrupted run
-    left behind. Opening this home does the urgent part of it by itself; nothing
-    can be destroyed while nothing runs.
+    left behind. Where the clock of this machine was set, no result expires until
+    somebody says that it is right; audio is discarded regardless. Opening this
+    home does the urgent part of it by itself; nothing can be destroyed while
+    nothing runs.
 
     For example:
       sottovoce sweep --dry-run
     """
     with world.open(common) as platform, world.console.progress("sweeping"):
+        if clock_is_right and not dry_run:
+            platform.confirm_clock(caller=CALLER)
         report = platform.sweep(dry_run=dry_run, caller=CALLER)
     world.answer(common, payloads.sweep(report), _sweep(report))
-    return SOME_FAILED if report.errors else OK
+    return SOME_FAILED if report.errors or report.clock_moved else OK
 
 
 def _erasure(outcome: ErasureOutcome) -> str:
@@ -63,6 +75,7 @@ def _erasure(outcome: ErasureOutcome) -> str:
         "erased": "Erased: the keys are destroyed, rows and bodies are not found any more.",
         "nothing_held": "Nothing is held.",
         "would_erase": "Nothing was done. This would be erased:",
+        "held": "Nothing was erased: a legal hold stands (`sottovoce marks`). It runs by itself when that is lifted.",
     }
     lines = [words[outcome.result]]
     counts = [(name.replace("_", " "), str(number)) for name, number in outcome.counts.items() if number]
@@ -88,6 +101,8 @@ def _sweep(report: SweepReport) -> str:
     rows = [(str(number), name) for name, number in counts.items() if number]
     head = "This would be done:" if report.dry_run else "Done:"
     lines = [head, render.table(rows)] if rows else ["Nothing is due."]
+    if report.clock_moved:
+        lines.append("The clock of this machine was set: no result expires until you say --clock-is-right.")
     if report.errors:
         lines.append(f"Not finished, tried again at the next sweep: {', '.join(report.errors)}")
     return "\n".join(lines)

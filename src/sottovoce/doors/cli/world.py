@@ -20,7 +20,8 @@ from sottovoce.model.subject import Caller
 
 if TYPE_CHECKING:
     from sottovoce.app import Platform
-    from sottovoce.model.outcome import VerifiedProof, WorkOutcome
+    from sottovoce.model.corpus import Corpus
+    from sottovoce.model.outcome import ArchiveOutcome, VerifiedProof, WorkOutcome
     from sottovoce.sealing.receipt import Receipt
 
 CALLER = Caller(actor="operator", channel="operator-cli")
@@ -62,12 +63,20 @@ class OpenPlatform(Protocol):
     def __call__(self, home: Path | None, /, **settings: str) -> Platform: ...
 
 
+class ReadCorpus(Protocol):
+    def __call__(self, folder: Path, subject_from: str, /) -> Corpus: ...
+
+
 class VerifyReceipt(Protocol):
     def __call__(self, text: str, /, *, key: str | None, home: Path | None) -> Receipt: ...
 
 
 class VerifyProof(Protocol):
     def __call__(self, text: str, /, *, key: str | None, home: Path | None) -> VerifiedProof: ...
+
+
+class VerifyArchive(Protocol):
+    def __call__(self, path: Path, /, *, key: str | None, home: Path | None) -> ArchiveOutcome: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +87,9 @@ class World:
     open_platform: OpenPlatform
     verify_receipt: VerifyReceipt
     verify_proof: VerifyProof
+    verify_archive: VerifyArchive
     run_worker: WorkerLoop
+    read_corpus: ReadCorpus
 
     def open(self, common: Common) -> Platform:
         """The platform of the home named on the command line; opening it sweeps what is overdue."""

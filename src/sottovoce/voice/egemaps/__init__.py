@@ -2,5 +2,5 @@
 
 Read `extract` first; the other modules are its stages, in this order: frames, mel, balance, octave, pitch
 (with viterbi), periods, formants, harmonics, contours, functionals (with peaks and segments). What each feature
-is stands in docs/reference/features.md, how this code came about in DERIVATION.md.
+is stands in `catalog` and docs/reference/features.md, how this code came about in DERIVATION.md.
 """

@@ -18,24 +18,25 @@ SLOPE_BANDS_HZ = ((0.0, 500.0), (500.0, 1500.0))
 
 def alpha_ratio(power: F32, stream: Stream) -> F32:
     """(frames,) dB: energy of 1-5 kHz over energy below 1 kHz; 0 where the latter is 0."""
-    f = stream.frequencies_hz()
-    low = power[:, f < 1000].sum(axis=1, dtype=np.float64)
-    high = power[:, (f >= 1000) & (f <= 5000)].sum(axis=1, dtype=np.float64)
+    one_khz, end = _bins_below(stream, 1000), _bins_up_to(stream, 5000)
+    low = power[:, :one_khz].sum(axis=1, dtype=np.float64)
+    high = power[:, one_khz:end].sum(axis=1, dtype=np.float64)
     return _ratio_db(high, low)
 
 
 def hammarberg_index(power: F32, stream: Stream) -> F32:
     """(frames,) dB: strongest bin below 2 kHz over strongest bin of 2-5 kHz; 0 where the latter is 0."""
-    f = stream.frequencies_hz()
-    low = power[:, f < 2000].max(axis=1)
-    high = power[:, (f >= 2000) & (f <= 5000)].max(axis=1)
+    two_khz, end = _bins_below(stream, 2000), _bins_up_to(stream, 5000)
+    low = power[:, :two_khz].max(axis=1)
+    high = power[:, two_khz:end].max(axis=1)
     return _ratio_db(low.astype(np.float64), high.astype(np.float64))
 
 
 def spectral_slopes(power: F32, stream: Stream, *, corrected: bool = False) -> F32:
     """(frames, 2) dB/Hz: regression slopes of the log spectrum over 0-500 and 500-1500 Hz."""
-    levels_db = 10 * np.log10(np.maximum(power.astype(np.float64), POWER_FLOOR))
-    return as_float32(levels_db @ slope_weights(stream, corrected=corrected))
+    end = _bins_up_to(stream, SLOPE_BANDS_HZ[-1][1])  # beyond, the weights are 0
+    levels_db = 10 * np.log10(np.maximum(power[:, :end].astype(np.float64), POWER_FLOOR))
+    return as_float32(levels_db @ slope_weights(stream, corrected=corrected)[:end])
 
 
 def spectral_flux(magnitude: F32, stream: Stream, before: F32 | None = None) -> F32:
@@ -43,7 +44,7 @@ def spectral_flux(magnitude: F32, stream: Stream, before: F32 | None = None) -> 
 
     before: (1, bins) of the frame before these, where there is one.
     """
-    count = int(np.searchsorted(stream.frequencies_hz(), 5000.0))
+    count = _bins_below(stream, 5000)
     start = magnitude[:1] if before is None else before
     below = np.concatenate((start, magnitude))[:, :count].astype(np.float64)
     return as_float32(np.sqrt(np.mean(np.diff(below, axis=0) ** 2, axis=1)))
@@ -68,6 +69,16 @@ def _slope_weights(stream: Stream, low_hz: float, high_hz: float, corrected: boo
     sum_f, sum_ff = np.sum(edge * f), np.sum((edge * f) ** 2)
     weights: F64 = edge * (count * f - sum_f) / (count * sum_ff - sum_f**2)
     return weights
+
+
+@lru_cache(maxsize=32)
+def _bins_below(stream: Stream, frequency_hz: float) -> int:
+    return int(np.searchsorted(stream.frequencies_hz(), frequency_hz, side="left"))
+
+
+@lru_cache(maxsize=32)
+def _bins_up_to(stream: Stream, frequency_hz: float) -> int:
+    return int(np.searchsorted(stream.frequencies_hz(), frequency_hz, side="right"))
 
 
 def _ratio_db(numerator: F64, denominator: F64) -> F32:

@@ -5,19 +5,43 @@ Masking happens before smoothing, so a value at the border of a voiced stretch i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from sottovoce.voice.egemaps.numeric import F32, F64, Bools, as_float32
 
+BLOCK = 1 << 14  # frames smoothed at once: the wide copies of a long recording would fill the memory
+
 
 def smooth(values: F32) -> F32:
     """(frames, ...) mean of each value and its two neighbours; at the ends the value replaces the missing one."""
-    before, here, after = _neighbours(values)
-    return as_float32((before + here + after) / 3)
+    return _in_blocks(_smoothed, values)
 
 
 def smooth_nonzero(values: F32) -> F32:
     """Like `smooth`, but 0 stays 0 and only values other than 0 enter a mean."""
+    return _in_blocks(_smoothed_nonzero, values)
+
+
+def _in_blocks(rule: Callable[[F32], F32], values: F32) -> F32:
+    """A rule that looks one frame to each side, over blocks that overlap by those."""
+    if len(values) <= BLOCK:
+        return rule(values)
+    result = np.empty(values.shape, dtype=np.float32)
+    for start in range(0, len(values), BLOCK):
+        first = max(0, start - 1)
+        done = rule(values[first : start + BLOCK + 1])[start - first :][:BLOCK]
+        result[start : start + len(done)] = done
+    return result
+
+
+def _smoothed(values: F32) -> F32:
+    before, here, after = _neighbours(values)
+    return as_float32((before + here + after) / 3)
+
+
+def _smoothed_nonzero(values: F32) -> F32:
     before, here, after = _neighbours(values)
     count = 1.0 + (before != 0) + (after != 0)
     mean = (before + here + after) / count

@@ -79,10 +79,7 @@ def analyse(
     native rate without whole samples per 10 ms, or other than 16 kHz with `corrected` (Q2).
     """
     low, rate_hz, chosen = _measured(samples, sample_rate_hz, profile, native)
-    vector = FeatureVector(
-        tuple(_functionals(low, corrected=chosen.corrected)), chosen.name, chosen.version, rate_hz
-    )
-    return Analysis(vector, voiced_frames=int(np.sum(low.pitch.voiced)), frames=len(low.pitch.voiced))
+    return analysis_of(low, rate_hz, chosen)
 
 
 def low_level(
@@ -90,16 +87,40 @@ def low_level(
 ) -> tuple[F32, Profile]:
     """(frames, 25) smoothed contours in the order of specification 14; arguments and errors as `analyse`."""
     low, _, chosen = _measured(samples, sample_rate_hz, profile, False)
+    return table_of(low), chosen
+
+
+def analysis_of(low: Contours, rate_hz: int, chosen: Profile) -> Analysis:
+    """The features of measured contours, for those who feed a `Measurement` themselves."""
+    values = tuple(_functionals(low, corrected=chosen.corrected))
+    vector = FeatureVector(values, chosen.name, chosen.version, rate_hz)
+    return Analysis(vector, voiced_frames=int(np.sum(low.pitch.voiced)), frames=len(low.pitch.voiced))
+
+
+def table_of(low: Contours) -> F32:
+    """(frames, 25) measured contours, smoothed, in the order of specification 14."""
     count = len(low.pitch.f0_hz)
-    spectral = np.column_stack((low.loudness, low.balance, low.flux_and_mfcc))
-    voice = np.column_stack((low.pitch.semitones, low.voice))
-    return np.hstack((contours.smooth(spectral)[:count], contours.smooth_nonzero(voice))), chosen
+    table = np.empty((count, 25), dtype=np.float32)
+    table[:, 0] = contours.smooth(low.loudness)[:count]
+    table[:, 1:5] = contours.smooth(low.balance)[:count]
+    table[:, 5:10] = contours.smooth(low.flux_and_mfcc)[:count]
+    table[:, 10] = contours.smooth_nonzero(low.pitch.semitones)
+    table[:, 11:] = contours.smooth_nonzero(low.voice)
+    return table
+
+
+def profile_of(name: str) -> Profile:
+    """The profile of that name; UsageError where there is none."""
+    if name not in PROFILES:
+        known = ", ".join(sorted(PROFILES))
+        raise UsageError("There is no feature profile of that name.", hint=f"Known profiles: {known}.")
+    return PROFILES[name]
 
 
 def _measured(
     samples: NDArray[np.floating], sample_rate_hz: int, profile: str, native: bool
 ) -> tuple[Contours, int, Profile]:
-    chosen = _profile(profile)
+    chosen = profile_of(profile)
     checked = _checked(samples, sample_rate_hz)
     if native:
         _check_native(sample_rate_hz, chosen)
@@ -124,15 +145,16 @@ def _functionals(low: Contours, *, corrected: bool = False) -> list[float]:
     loudness = contours.smooth(low.loudness)
     loudness_slopes = measure_slopes(loudness, corrected=corrected)
     spectral = np.concatenate((low.balance, low.flux_and_mfcc), axis=1)[: len(voiced)]
-    in_voice = contours.smooth_nonzero(contours.only_where(spectral, voiced))[:kept]
-    in_rest = contours.smooth_nonzero(contours.only_where(spectral[:, :5], ~voiced))[:kept]
+    in_voice = _smooth_each(contours.only_where(spectral, voiced), kept)
+    in_rest = _smooth_each(contours.only_where(spectral[:, :5], ~voiced), kept)[::2]
+    del spectral  # of a long recording: the memory is needed below
     return [
         *functionals.ten(voiced_pitch, measure_slopes(voiced_pitch, corrected=corrected)),
         *functionals.ten(loudness, loudness_slopes),
         *_each(contours.smooth(low.flux_and_mfcc), functionals.mean_and_spread),
         *_each(contours.smooth_nonzero(low.voice[:kept]), functionals.mean_and_spread_nonzero),
-        *_each(in_voice, functionals.mean_and_spread_nonzero),
-        *_each(in_rest, lambda values: functionals.mean_and_spread_nonzero(values)[:1]),
+        *in_voice,
+        *in_rest,
         loudness_slopes.peaks / (0.01 * len(loudness)),
         *_segments(pitch_contour, corrected),
         low.level_db,
@@ -145,15 +167,13 @@ def _segments(pitch_contour: F32, corrected: bool) -> list[float]:
     return [voiced.per_second, voiced.mean_s, voiced.std_s, unvoiced.mean_s, unvoiced.std_s]
 
 
+def _smooth_each(table: F32, kept: int) -> list[float]:
+    """Mean and spread of what is not 0 in each column, smoothed."""
+    return _each(contours.smooth_nonzero(table)[:kept], functionals.mean_and_spread_nonzero)
+
+
 def _each(table: F32, functional: Callable[[F32], list[float]]) -> list[float]:
     return [value for column in table.T for value in functional(np.ascontiguousarray(column))]
-
-
-def _profile(name: str) -> Profile:
-    if name not in PROFILES:
-        known = ", ".join(sorted(PROFILES))
-        raise UsageError("There is no feature profile of that name.", hint=f"Known profiles: {known}.")
-    return PROFILES[name]
 
 
 def _checked(samples: NDArray[np.floating], sample_rate_hz: int) -> F64:

@@ -91,14 +91,15 @@ def autocorrelation(frames: F64) -> F64:
 
 def prediction_error_filter(r: F64) -> F64:
     """(frames, 12) -> (frames, 11) coefficients a of 1 + sum a_i z^-i by Durbin; 0 where there is no energy."""
-    a, error = np.zeros((len(r), ORDER)), r[:, 0].copy()
+    r = np.ascontiguousarray(r.T)  # one row per lag: each step is one sweep over all frames
+    a, error = np.zeros((ORDER, r.shape[1])), r[0].copy()
     for m in range(1, ORDER + 1):
-        rest = r[:, m] + np.einsum("ij,ij->i", a[:, : m - 1], r[:, m - 1 : 0 : -1])
+        rest = r[m] + np.add.reduce(a[: m - 1] * r[m - 1 : 0 : -1], axis=0)
         k = np.divide(-rest, error, out=np.zeros_like(error), where=error != 0)
-        a[:, : m - 1] += k[:, None] * a[:, : m - 1][:, ::-1]
-        a[:, m - 1] = k
+        a[: m - 1] += k * a[: m - 1][::-1]
+        a[m - 1] = k
         error *= 1 - k * k
-    return a
+    return np.ascontiguousarray(a.T)
 
 
 def roots(a: F64) -> NDArray[np.complex128]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
+from sottovoce.voice.egemaps import kernels
 from sottovoce.voice.egemaps.numeric import F32, F64, as_float32, frozen, round_half_away
 
 INT16_SCALE = 32768.0
@@ -69,7 +69,9 @@ def to_signal(steps: F64) -> F32:
 
 def split(signal: F32, stream: Stream) -> F32:
     """(n,) -> (frames, length), a view without copies."""
-    return sliding_window_view(signal, stream.length)[:: stream.hop]
+    signal = np.ascontiguousarray(signal)
+    shape, step = (stream.count(len(signal)), stream.length), signal.itemsize
+    return np.ndarray(shape, signal.dtype, signal, strides=(stream.hop * step, step))
 
 
 def hamming(frames: F32) -> F32:
@@ -85,6 +87,9 @@ def gaussian(frames: F32) -> F32:
 def magnitudes(windowed: F32, stream: Stream) -> F32:
     """(frames, length) -> (frames, bins) absolute spectrum, float32."""
     spectrum = np.fft.rfft(windowed.astype(np.float64), n=stream.fft_size, axis=1)
+    compiled = kernels.library()
+    if compiled is not None:
+        return compiled.magnitudes(spectrum)
     real, imaginary = spectrum.real, spectrum.imag
     return as_float32(np.sqrt(real * real + imaginary * imaginary))
 

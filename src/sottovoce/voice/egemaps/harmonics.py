@@ -13,10 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sottovoce.voice.egemaps import kernels
 from sottovoce.voice.egemaps.frames import Stream
 from sottovoce.voice.egemaps.numeric import F32, F64, Bools, Ints, as_float32, local_maxima, parabola_vertex
 
 HARMONICS = 100
+ACF_BLOCK = 64  # frames whose autocorrelations are made at once: they fit into the cache
 HIGHEST_HZ = 6600.0  # nothing asks for a harmonic beyond: 1.2 times the highest formant, and a bin
 NOT_FOUND_DB = -200.0
 EMPTY_DB = -201.0
@@ -27,20 +29,25 @@ SMALLEST = 1e-30  # of a magnitude whose logarithm is taken
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Harmonics:
-    """100 harmonics of each voiced frame; index 0 is F0 itself."""
+    """Up to 100 harmonics of each voiced frame, as many as anything asks for; index 0 is F0 itself."""
 
-    frequency_hz: F64  # (frames, 100), 0 where none was found
-    magnitude: F64  # (frames, 100), not interpolated, 0 where none was found
-    relative_db: F64  # (frames, 100) level against the first
+    frequency_hz: F64  # (frames, n), 0 where none was found
+    magnitude: F64  # (frames, n), not interpolated, 0 where none was found
+    relative_db: F64  # (frames, n) level against the first
 
 
 def harmonics_to_noise(magnitude: F32, f0_hz: F32, stream: Stream) -> F32:
     """(frames, bins) and (frames,) > 0 -> (frames,) HNR in dB."""
     # float32 as in the reference definition: ties between neighbouring lags decide which one is a maximum
-    power = (magnitude * magnitude).astype(np.float64)
-    acf = as_float32(np.abs(np.fft.irfft(power, n=stream.fft_size, axis=1)))[:, : stream.bins]
+    acf = np.empty(magnitude.shape, dtype=np.float32)
+    for start in range(0, len(acf), ACF_BLOCK):
+        part = magnitude[start : start + ACF_BLOCK]
+        lags = np.fft.irfft((part * part).astype(np.complex128), n=stream.fft_size, axis=1)
+        acf[start : start + ACF_BLOCK] = np.abs(lags[:, : stream.bins])
     expected = np.floor(2 * stream.frequencies_hz()[-1] / f0_hz.astype(np.float64)).astype(np.intp)
-    lag = _nearest_maximum(acf, expected)
+    compiled = kernels.library()
+    nearest = compiled.nearest_maximum if compiled is not None else _nearest_maximum
+    lag = nearest(acf, expected)
     rows = np.arange(len(acf))
     at_lag, at_zero = acf[rows, lag].astype(np.float64), acf[:, 0].astype(np.float64)
     noise = at_zero - at_lag
@@ -50,13 +57,12 @@ def harmonics_to_noise(magnitude: F32, f0_hz: F32, stream: Stream) -> F32:
 
 def find_harmonics(magnitude: F32, f0_hz: F32, stream: Stream, *, corrected: bool = False) -> Harmonics:
     """(frames, bins) and (frames,) > 0 -> the spectral peaks nearest to the multiples of F0."""
-    search = _Search(stream.frequencies_hz(), magnitude, f0_hz.astype(np.float64))
-    bins, found = search.peaks()
+    bins, found, doubled = _find(magnitude, f0_hz.astype(np.float64), stream.frequencies_hz())
     frequency, interpolated = _interpolate(magnitude, bins, found, stream, logarithmic=corrected)
     rows = np.arange(len(bins))[:, None]
     mag = np.where(found, magnitude[rows, bins].astype(np.float64), 0.0)
     first = interpolated[:, 0] if corrected else mag[:, 0]
-    return _without_doubles(bins, Harmonics(frequency, mag, _relative_db(first, interpolated)))
+    return _without(doubled, Harmonics(frequency, mag, _relative_db(first, interpolated)))
 
 
 def formant_amplitudes(harmonics: Harmonics, formant_hz: F32) -> tuple[F64, Bools]:
@@ -105,6 +111,20 @@ def _nearest_maximum(acf: F32, expected: Ints) -> Ints:
     return np.where(usable[np.arange(len(acf)), nearest], nearest, 0)
 
 
+def _find(magnitude: F32, f0_hz: F64, axis_hz: F64) -> tuple[Ints, Bools, Bools]:
+    """(frames, n) bins of the harmonics, whether each is a peak, whether it is the one before once more.
+
+    n: as many as anything asks for, at least 3 and at most 100.
+    """
+    below = np.flatnonzero((np.arange(HARMONICS) + 0.5) * float(f0_hz.min()) > HIGHEST_HZ)
+    most = max(3, int(below[0])) if len(below) else HARMONICS
+    compiled = kernels.library()
+    if compiled is not None:
+        return compiled.harmonics(magnitude, f0_hz, axis_hz, most)
+    bins, found = _Search(axis_hz, magnitude, f0_hz).peaks(most)
+    return bins, found, _doubled(bins)
+
+
 class _Search:
     """Where the harmonics of all frames lie; one step per harmonic number, all frames at once."""
 
@@ -120,15 +140,15 @@ class _Search:
         above = np.where(is_peak, bins, none)[:, ::-1]
         self.peak_above = np.minimum.accumulate(above, axis=1)[:, ::-1]
 
-    def peaks(self) -> tuple[Ints, Bools]:
-        """(frames, 100) bin of each harmonic, and whether it is a peak; bin 0 beyond the spectrum."""
-        shape = (len(self.rows), HARMONICS)
+    def peaks(self, most: int) -> tuple[Ints, Bools]:
+        """(frames, most) bin of each harmonic, and whether it is a peak; bin 0 beyond the spectrum."""
+        shape = (len(self.rows), most)
         bins, found = np.zeros(shape, dtype=np.intp), np.zeros(shape, dtype=np.bool_)
-        last, lowest_hz = self._near(0.5, np.ones_like(self.rows)), float(self.f0_hz.min())
+        last = self._near(0.5, np.ones_like(self.rows))
         first = self._near(0.5, last)
-        for i in range(HARMONICS):
+        for i in range(most):
             centre = self._near(i + 1, last)
-            if not centre.any() or (i + 0.5) * lowest_hz > HIGHEST_HZ:
+            if not centre.any():
                 break
             peak = self._peak_near(i, centre, last)
             found[:, i] = (centre > 0) & (peak >= first) & (peak < self.last_bin)
@@ -157,7 +177,7 @@ class _Search:
 def _interpolate(
     magnitude: F32, bins: Ints, found: Bools, stream: Stream, *, logarithmic: bool = False
 ) -> tuple[F64, F64]:
-    """(frames, 100) frequency and height of the parabola through each found peak; 0 elsewhere."""
+    """(frames, n) frequency and height of the parabola through each found peak; 0 elsewhere."""
     frequency, height = np.zeros((2, *bins.shape))
     row, _ = np.nonzero(found)
     at = bins[found]
@@ -171,7 +191,7 @@ def _interpolate(
 
 
 def _relative_db(first: F64, interpolated: F64) -> F64:
-    """(frames, 100) level of each interpolated height against the first peak, which is not interpolated."""
+    """(frames, n) level of each interpolated height against the first peak, which is not interpolated."""
     reference = np.where(first > 0, first, 1.0)[:, None]
     positive = interpolated > 0
     level = 20 * (np.log10(np.where(positive, interpolated, 1.0)) - np.log10(reference))
@@ -181,13 +201,18 @@ def _relative_db(first: F64, interpolated: F64) -> F64:
     return relative
 
 
-def _without_doubles(bins: Ints, harmonics: Harmonics) -> Harmonics:
-    """Empty a harmonic that fell on the bin of the one before; the comparison sees those already emptied."""
+def _doubled(bins: Ints) -> Bools:
+    """Whether a harmonic fell on the bin of the one before; the comparison sees those already emptied."""
     bins = bins.copy()
     double = np.zeros(bins.shape, dtype=np.bool_)
-    for i in range(1, HARMONICS):
+    for i in range(1, bins.shape[1]):
         double[:, i] = bins[:, i] == bins[:, i - 1]
         bins[double[:, i], i] = 0
+    return double
+
+
+def _without(double: Bools, harmonics: Harmonics) -> Harmonics:
+    """Those harmonics emptied."""
     return Harmonics(
         np.where(double, 0.0, harmonics.frequency_hz),
         np.where(double, 0.0, harmonics.magnitude),

@@ -12,6 +12,7 @@ the path through the pitch candidates is decided, mostly one or two frames.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from sottovoce.voice.egemaps import balance, formants, frames, harmonics, mel, p
 from sottovoce.voice.egemaps.numeric import F32, F64
 
 BLOCK = 256  # frames measured at once: what one step needs fits into the cache
-VOICE_BLOCK = 1024  # frames at once of what needs the pitch: its steps are many and small
+VOICE_BLOCK = 512  # frames at once of what needs the pitch: its steps are many and small
 NO_AMPLITUDE_DB = -201.0  # Q13
 
 
@@ -56,12 +57,10 @@ class Measurement:
         self._tracker = pitch.Tracker(self._long, corrected=corrected)
         self._walk = periods.Walk(self._long)
         self._last_magnitude: F32 | None = None
-        self._spectral: list[F32] = []
-        self._energies: list[F64] = []
+        self._spectral, self._pitch, self._voice = Rows[np.float32](), Rows[np.float32](), Rows[np.float32]()
+        self._energies = Rows[np.float64]()
         self._f0: list[F32] = []  # decided, of which the voice is still to be measured
         self._waiting: list[tuple[F32, F32]] = []  # magnitudes of 60 ms, and what formants are made of
-        self._pitch: list[F32] = []
-        self._voice: list[F32] = []
 
     def feed(self, steps: F64) -> None:
         """(n,) the next samples, as whole 16-bit steps."""
@@ -79,14 +78,14 @@ class Measurement:
         rest, undecided = self._tracker.finish()
         self._f0.append(rest)
         self._measure_voice()
-        spectral = np.concatenate(self._spectral)
+        spectral = self._spectral.joined()
         return Contours(
-            pitch.Pitch(np.concatenate(self._pitch), undecided),
-            _level_db(np.concatenate(self._energies)),
+            pitch.Pitch(self._pitch.joined(), undecided),
+            _level_db(self._energies.joined()),
             np.ascontiguousarray(spectral[:, 0]),
             spectral[:, 1:5],
             spectral[:, 5:],
-            np.concatenate(self._voice),
+            self._voice.joined(),
         )
 
     def _frames_left(self) -> int:
@@ -126,7 +125,7 @@ class Measurement:
                 mel.mfcc(bands),
             )
         )
-        self._energies.append(np.mean(split.astype(np.float64) ** 2, axis=1))
+        self._energies.append(np.add.reduce(split.astype(np.float64) ** 2, axis=1) / stream.length)
         self._last_magnitude = magnitude[-1:]
         return power if self._corrected else windowed
 
@@ -165,6 +164,34 @@ class Measurement:
         needed = min(self._measured * self._long.hop, self._voiced * self._long.hop - self._walk.carry)
         self._steps = self._steps[needed - self._origin :].copy()
         self._origin = needed
+
+
+T = TypeVar("T", np.float32, np.float64)
+
+
+class Rows(Generic[T]):
+    """Rows added at the end of one array that doubles: joining all pieces at the end would need the memory twice."""
+
+    def __init__(self) -> None:
+        self._table: NDArray[T] | None = None
+        self._count = 0
+
+    def append(self, rows: NDArray[T]) -> None:
+        """(n, ...) of one shape but for n."""
+        end = self._count + len(rows)
+        if self._table is None or end > len(self._table):
+            grown = np.empty((max(2 * self._count, end), *rows.shape[1:]), dtype=rows.dtype)
+            if self._table is not None:
+                grown[: self._count] = self._table[: self._count]
+            self._table = grown
+        self._table[self._count : end] = rows
+        self._count = end
+
+    def joined(self) -> NDArray[T]:
+        """(n, ...) all rows. There has to be one."""
+        if self._table is None:
+            raise ValueError("no rows")
+        return self._table[: self._count]
 
 
 def columns(*parts: NDArray[np.floating]) -> F32:

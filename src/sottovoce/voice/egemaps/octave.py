@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sottovoce.voice.egemaps import kernels
 from sottovoce.voice.egemaps.frames import Stream
 from sottovoce.voice.egemaps.numeric import F32, F64, Bools, Ints, frozen
 
@@ -36,7 +37,9 @@ class OctaveAxis:
 
 def octave_spectrum(magnitude: F32, stream: Stream, *, corrected: bool = False) -> F32:
     """(frames, bins) -> (frames, bins) weighted spectrum on `octave_axis(stream).points`; never negative."""
-    spectrum = enhanced(magnitude, corrected=corrected).astype(np.float64)
+    compiled = kernels.library()
+    enhance = compiled.enhanced if compiled is not None else enhanced
+    spectrum = enhance(magnitude, corrected=corrected).astype(np.float64, copy=False)
     result = np.empty(magnitude.shape, dtype=np.float32)
     for points, bins, weights in _bands(stream):
         result[:, points] = np.maximum(spectrum[:, bins] @ weights, 0.0)

@@ -67,13 +67,11 @@ def find_extrema(x: list[float]) -> list[Extremum]:
 
 def _local_extrema(x: list[float]) -> list[Extremum]:
     """Strictly above or below both neighbours; the two values at each end are never extrema."""
-    found = []
-    for i in range(2, len(x) - 2):
-        if x[i - 1] < x[i] > x[i + 1]:
-            found.append(Extremum(i, x[i], True))
-        elif x[i - 1] > x[i] < x[i + 1]:
-            found.append(Extremum(i, x[i], False))
-    return found
+    change = np.diff(np.array(x))
+    before, after = change[1:-2], change[2:-1]  # of the values 2 to n - 3
+    is_max, is_min = (before > 0) & (after < 0), (before < 0) & (after > 0)
+    at = (np.flatnonzero(is_max | is_min) + 2).tolist()
+    return [Extremum(i, x[i], x[i] > x[i - 1]) for i in at]
 
 
 def _drop_weak_maxima(extrema: list[Extremum], first: float, threshold: float) -> list[Extremum]:

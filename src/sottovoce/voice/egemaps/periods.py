@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from sottovoce.voice.egemaps import kernels
 from sottovoce.voice.egemaps.frames import Stream
 from sottovoce.voice.egemaps.numeric import F32, F64, as_float32, frozen, round_half_away
 
@@ -99,11 +100,16 @@ class _Waveform:
 
 
 def _waveform(steps: F64) -> _Waveform:
+    longest = np.concatenate((steps, np.zeros(_LONGEST_EXTRA)))
+    return _Waveform(steps, _totals(steps), sliding_window_view(longest, _LONGEST_EXTRA))
+
+
+def _totals(steps: F64) -> F64:
+    """(2, n + 1) sums of the samples before each position, and of their squares: whole numbers, exact."""
     totals = np.zeros((2, len(steps) + 1))
     np.cumsum(steps, out=totals[0, 1:])
     np.cumsum(steps * steps, out=totals[1, 1:])
-    longest = np.concatenate((steps, np.zeros(_LONGEST_EXTRA)))
-    return _Waveform(steps, totals, sliding_window_view(longest, _LONGEST_EXTRA))
+    return totals
 
 
 class _Period(NamedTuple):
@@ -139,12 +145,29 @@ class Walk:
 
     def measure(self, steps: F64, signal: F32, f0_hz: F32) -> F32:
         """(frames, 2) jitter and shimmer of the next frames; the samples begin `carry` before the first one."""
+        compiled = kernels.library()
+        if compiled is not None:
+            found = self._measure_compiled(compiled, steps, signal, f0_hz)
+            if found is not None:
+                return as_float32(found)
         self._waveform, self._signal = _waveform(steps), signal
         start = self.carry
         values = np.zeros((len(f0_hz), 2))
         for t, f0 in enumerate(f0_hz.tolist()):
             values[t] = self._frame(start + t * self._stream.hop, f0)
         return as_float32(values)
+
+    def _measure_compiled(self, compiled: kernels.Kernels, steps: F64, signal: F32, f0_hz: F32) -> F64 | None:
+        stream = self._stream
+        memory = np.array(
+            [self.carry, self._last_jitter, self._last_shimmer, self._last_period_s], np.float64
+        )
+        sizes = (stream.sample_rate_hz, stream.hop, stream.length)
+        found = compiled.periods((steps, _totals(steps)), signal, f0_hz, sizes, memory)
+        if found is not None:
+            self.carry, self._last_period_s = int(memory[0]), np.float32(memory[3])
+            self._last_jitter, self._last_shimmer = memory[1:3].tolist()
+        return found
 
     def _frame(self, start: int, f0_hz: float) -> tuple[float, float]:
         """Jitter and shimmer (dB) of the frame that starts there."""

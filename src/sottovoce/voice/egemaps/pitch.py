@@ -6,9 +6,11 @@ Source: Hermes 1988.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
+from sottovoce.voice.egemaps import kernels
 from sottovoce.voice.egemaps.frames import Stream
 from sottovoce.voice.egemaps.numeric import F32, F64, Bools, Ints, as_float32, local_maxima, parabola_vertex
 from sottovoce.voice.egemaps.octave import OctaveAxis, octave_axis, octave_spectrum
@@ -87,16 +89,27 @@ class Tracker:
 
 def summation(spectrum: F32, stream: Stream) -> F32:
     """(frames, n) octave spectrum -> its subharmonic sum of 15 compressed, shifted copies."""
+    shifts, factors = _copies(stream)
+    compiled = kernels.library()
+    if compiled is not None:
+        return compiled.summation(spectrum, shifts, factors)
     total, shifted = spectrum.copy(), np.empty_like(spectrum)
-    per_octave = float(np.float32(octave_axis(stream).points_per_octave))
-    for harmonic in range(2, HARMONICS + 1):
-        shift = int(per_octave * np.log2(harmonic))
+    for shift, factor in zip(shifts.tolist(), factors, strict=True):
         room = shifted[:, :-shift]
-        np.multiply(spectrum[:, shift:], np.float32(COMPRESSION ** (harmonic - 1)), out=room)
+        np.multiply(spectrum[:, shift:], factor, out=room)
         total[:, :-shift] += room
     total /= np.float32(HARMONICS)
     positive: F32 = np.maximum(total, np.float32(0), out=total)
     return positive
+
+
+@lru_cache(maxsize=8)
+def _copies(stream: Stream) -> tuple[Ints, F32]:
+    """(14,) points by which the copies are shifted down, and their factors."""
+    harmonic = np.arange(2, HARMONICS + 1)
+    per_octave = float(np.float32(octave_axis(stream).points_per_octave))
+    shifts = (per_octave * np.log2(harmonic)).astype(np.intp)
+    return shifts, as_float32(COMPRESSION ** (harmonic - 1.0))
 
 
 def find_candidates(total: F32, stream: Stream) -> Candidates:
@@ -113,25 +126,30 @@ def find_candidates(total: F32, stream: Stream) -> Candidates:
 
 def _refined_peaks(total: F32, axis: OctaveAxis) -> tuple[F64, F64]:
     """(frames, 6) frequency and score of the largest local maxima, strongest first; 0 where there is none."""
-    rest = np.where(local_maxima(total), total, np.float32(0))
-    rest[:, [0, -1]] = 0
-    rows = np.arange(len(total))
-    frequency, score = np.zeros((2, len(total), CANDIDATES))
-    for slot in range(CANDIDATES):
-        at = np.argmax(rest, axis=1)
-        found = rest[rows, at] > 0
-        frequency[found, slot], score[found, slot] = _refine(total[found], at[found], axis)
-        rest[rows, at] = 0
+    compiled = kernels.library()
+    highest = compiled.highest(total) if compiled is not None else _highest(total)
+    frequency, score = np.zeros((2, *highest.shape))
+    row, slot = np.nonzero(highest >= 0)
+    at = highest[row, slot]
+    points = axis.points.astype(np.float32).astype(np.float64)
+    x = (points[at - 1], points[at], points[at + 1])
+    y = tuple(total[row, at + offset].astype(np.float64) for offset in (-1, 0, 1))
+    vertex, height = parabola_vertex(x, (y[0], y[1], y[2]))
+    frequency[row, slot], score[row, slot] = np.exp2(vertex), height
     return frequency, score
 
 
-def _refine(total: F32, at: Ints, axis: OctaveAxis) -> tuple[F64, F64]:
-    points = axis.points.astype(np.float32).astype(np.float64)
-    rows = np.arange(len(at))
-    x = (points[at - 1], points[at], points[at + 1])
-    y = tuple(total[rows, at + offset].astype(np.float64) for offset in (-1, 0, 1))
-    vertex, height = parabola_vertex(x, (y[0], y[1], y[2]))
-    return np.exp2(vertex), height
+def _highest(total: F32) -> Ints:
+    """(frames, 6) positions of the largest local maxima, strongest first, the first on ties; -1 where there is none."""
+    rest = np.where(local_maxima(total), total, np.float32(0))
+    rest[:, [0, -1]] = 0
+    rows = np.arange(len(total))
+    highest = np.empty((len(total), CANDIDATES), dtype=np.intp)
+    for slot in range(CANDIDATES):
+        at = np.argmax(rest, axis=1)
+        highest[:, slot] = np.where(rest[rows, at] > 0, at, -1)
+        rest[rows, at] = 0
+    return highest
 
 
 def _strongest_first(frequency: F64, voicing: F64, score: F64) -> Candidates:

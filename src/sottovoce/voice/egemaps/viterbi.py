@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sottovoce.voice.egemaps import kernels
 from sottovoce.voice.egemaps.numeric import F32, F64, Bools, Ints
 
 UNVOICED = 6
@@ -61,8 +62,13 @@ class Path:
         return self._traceback(undecided, int(self._total.argmin())), undecided
 
     def _advance(self, frequency: F64, local: F64, first: bool) -> None:
-        total, rows = self._total, np.arange(STATES)
-        for step, cost in zip(transition_costs(frequency, first=first), local, strict=True):
+        steps, total, rows = transition_costs(frequency, first=first), self._total, np.arange(STATES)
+        compiled = kernels.library()
+        if compiled is not None and total is not None:
+            self._total, came_from = compiled.advance(steps, local, total)
+            self._came_from += came_from.tolist()
+            return
+        for step, cost in zip(steps, local, strict=True):
             step += total
             best = step.argmin(axis=1)  # the lowest index wins ties
             total = step[rows, best] + cost
@@ -124,16 +130,18 @@ def local_costs(frequency_hz: F64, voicing: F64) -> F64:
 
 def transition_costs(frequency_hz: F64, *, first: bool = True) -> F64:
     """(frames - 1, 7 to, 7 from) cost of each step; needs no path, so all frames are done at once."""
-    before, now = frequency_hz[:-1], frequency_hz[1:]
+    now = frequency_hz[1:]
     costs = np.full((len(now), STATES, STATES), CHANGE)
     costs[:, UNVOICED, UNVOICED] = STAY_UNVOICED
     previous = np.zeros(now.shape)  # Q5: q' of the pair evaluated before, for the same target
     previous[:1, 0] = first  # 1 at the very first step of a recording
+    glides, valid = _glides(frequency_hz)
+    bends = np.empty_like(glides)
     for j in range(UNVOICED):
-        valid = (now > 0) & (before[:, [j]] > 0)
-        q = np.log(np.where(valid, now, 1.0) / np.where(valid, before[:, [j]], 1.0))
-        costs[:, :UNVOICED, j] = np.where(valid, GLIDE * np.abs(q) + GLIDE * np.abs(q - previous), IMPOSSIBLE)
-        previous = np.where(valid, q, previous)
+        bends[:, :, j] = glides[:, :, j] - previous
+        previous = np.where(valid[:, :, j], glides[:, :, j], previous)
+    voiced = GLIDE * np.abs(glides) + GLIDE * np.abs(bends)
+    costs[:, :UNVOICED, :UNVOICED] = np.where(valid, voiced, IMPOSSIBLE)
     return costs
 
 

@@ -22,7 +22,9 @@ def comparison(repo_root, shared_data):
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # its dataclasses look themselves up there
     spec.loader.exec_module(module)
-    options = module.arguments(["--clips", "12", "--rate", "16000", "--data", str(shared_data)])
+    options = module.arguments(
+        ["--clips", "12", "--seconds", "5", "--rate", "16000", "--data", str(shared_data)]
+    )
     pairs = module.compare(module.choose(options), opensmile)
     return module, np.array([module.differences(pair) for pair in pairs])
 

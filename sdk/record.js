@@ -1,0 +1,254 @@
+/**
+ * Recording for measuring: the microphone's samples as they are, visibly, and never longer than the policy says.
+ *
+ *     const recorder = new Recorder({ most_s: 30, onState: show, onCue: tone });
+ *     const { samples, sampleRate_hz, flags } = await recorder.record();   // until stop(), the maximum, or a hidden page
+ *
+ * Rules upheld here:
+ * 1. The microphone is open only between `record()` and its end; then every track is stopped and the context closed.
+ * 2. The state is told before the first sample is kept and after the last (`onState`); the cue (`onCue`) is waited
+ *    for, so that it is heard before the recording begins and is not part of it.
+ * 3. The maximum is kept on the audio thread (record-worklet.js).
+ * 4. Echo cancellation, noise suppression and gain control are asked off; what the browser really does is read back
+ *    and told: such processing changes what is measured.
+ * 5. A page that is hidden stops recording.
+ * 6. Samples come by AudioWorklet, never by MediaRecorder: its formats are lossy and differ from browser to browser.
+ */
+
+import { RecorderError } from "./errors.js";
+
+const WORKLET = new URL("./record-worklet.js", import.meta.url);
+const STOP_PATIENCE_S = 2; // for an audio thread that does not answer
+
+/** @typedef {"idle" | "asking" | "ready" | "recording" | "stopped"} State */
+
+/**
+ * @typedef {object} Recording
+ * @property {Float32Array} samples (n,) one channel
+ * @property {number} sampleRate_hz
+ * @property {string} endedBy `asked`, `maximum`, `hidden` or `interrupted`
+ * @property {number} dropouts gaps in the stream
+ * @property {number} missing samples lost in them
+ * @property {{echoCancellation?: boolean | string, noiseSuppression?: boolean, autoGainControl?: boolean,
+ *   sampleRate?: number, channelCount?: number}} settings what the browser says it does
+ * @property {string[]} flags for the quality: dropouts, echo_cancellation, noise_suppression, gain_control,
+ *   settings_unknown, resampled_by_browser, interrupted
+ *
+ * @typedef {object} Options
+ * @property {number} [most_s] the policy's maximum
+ * @property {(state: State) => void} [onState] to show it: text, sign and colour
+ * @property {(moment: "start" | "end") => void | Promise<void>} [onCue] to make it heard
+ * @property {(peak: number, seconds: number) => void} [onLevel] loudest sample of the last block, time so far
+ */
+
+/** One microphone, one recording at a time. */
+export class Recorder {
+  /** @type {State} */
+  state = "idle";
+  /** @type {((reason: string) => void) | undefined} */
+  #end;
+
+  /** @param {Options} [options] */
+  constructor({ most_s = 30, onState = () => {}, onCue = () => {}, onLevel = () => {} } = {}) {
+    this.most_s = most_s;
+    this.onState = onState;
+    this.onCue = onCue;
+    this.onLevel = onLevel;
+  }
+
+  /**
+   * Record until `stop()`, the maximum, a hidden page or the end of the microphone.
+   *
+   * Throws RecorderError with the reason `busy`, `unsupported`, `denied`, `no_microphone` or `hidden`.
+   * @returns {Promise<Recording>}
+   */
+  async record() {
+    if (this.state !== "idle" && this.state !== "stopped") {
+      throw new RecorderError("This recorder is already at work.", { reason: "busy" });
+    }
+    this.#tell("asking");
+    /** @type {MediaStream | undefined} */
+    let stream;
+    /** @type {AudioContext | undefined} */
+    let context;
+    try {
+      stream = await microphone();
+      const [track] = stream.getAudioTracks();
+      context = await contextFor(track);
+      this.#tell("ready");
+      await this.onCue("start");
+      const taken = await this.#take(stream, context);
+      return finished(taken, track.getSettings(), context.sampleRate);
+    } finally {
+      stream?.getTracks().forEach((track) => track.stop());
+      await context?.close();
+      this.#tell("stopped");
+      await this.onCue("end");
+    }
+  }
+
+  /** End the recording; `record()` then gives it. */
+  stop() {
+    this.#end?.("asked");
+  }
+
+  /** @param {State} state */
+  #tell(state) {
+    this.state = state;
+    this.onState(state);
+  }
+
+  /**
+   * @param {MediaStream} stream @param {AudioContext} context
+   * @returns {Promise<Taken>}
+   */
+  async #take(stream, context) {
+    if (document.visibilityState === "hidden") {
+      throw new RecorderError("A hidden page does not record.", { reason: "hidden" });
+    }
+    const tap = new AudioWorkletNode(context, "sottovoce-tap", {
+      numberOfOutputs: 0,
+      processorOptions: { mostSamples: Math.floor(this.most_s * context.sampleRate) },
+    });
+    const source = context.createMediaStreamSource(stream);
+    try {
+      return await new Promise((resolve) => this.#listen(tap, source, resolve));
+    } finally {
+      source.disconnect();
+      this.#end = undefined;
+    }
+  }
+
+  /**
+   * @param {AudioWorkletNode} tap @param {MediaStreamAudioSourceNode} source
+   * @param {(taken: Taken) => void} resolve
+   */
+  #listen(tap, source, resolve) {
+    const { sampleRate } = tap.context;
+    const listening = new AbortController();
+    /** @type {Float32Array[]} */
+    const blocks = [];
+    let count = 0;
+    let reason = "asked";
+    const finish = (/** @type {{end: string, dropouts: number, missing: number}} */ { end, dropouts, missing }) => {
+      listening.abort();
+      resolve({ blocks, endedBy: end === "asked" ? reason : end, dropouts, missing });
+    };
+    tap.port.onmessage = ({ data }) => {
+      if (data.end) return finish(data);
+      blocks.push(data.samples);
+      count += data.samples.length;
+      this.onLevel(peakOf(data.samples), count / sampleRate);
+    };
+    this.#end = (why) => {
+      reason = why;
+      tap.port.postMessage("stop");
+      setTimeout(() => finish({ end: "asked", dropouts: 0, missing: 0 }), 1000 * STOP_PATIENCE_S);
+    };
+    const { signal } = listening;
+    const hidden = () => document.visibilityState === "hidden" && this.#end?.("hidden");
+    document.addEventListener("visibilitychange", hidden, { signal });
+    source.mediaStream.getAudioTracks()[0].addEventListener("ended", () => this.#end?.("interrupted"), { signal });
+    this.#tell("recording");
+    source.connect(tap);
+  }
+}
+
+/** @typedef {{blocks: Float32Array[], endedBy: string, dropouts: number, missing: number}} Taken */
+
+/**
+ * A short tone through the loudspeaker: rising when a recording starts, falling when it has ended.
+ * @param {"start" | "end"} moment
+ */
+export async function tone(moment) {
+  const context = new AudioContext();
+  const oscillator = new OscillatorNode(context, { type: "sine", frequency: moment === "start" ? 660 : 880 });
+  const volume = new GainNode(context, { gain: 0 });
+  const now = context.currentTime;
+  volume.gain.setTargetAtTime(0.1, now, 0.01);
+  volume.gain.setTargetAtTime(0, now + 0.14, 0.02);
+  oscillator.frequency.setValueAtTime(moment === "start" ? 880 : 660, now + 0.08);
+  oscillator.connect(volume).connect(context.destination);
+  oscillator.start(now);
+  oscillator.stop(now + 0.25);
+  await Promise.race([
+    new Promise((resolve) => oscillator.addEventListener("ended", resolve, { once: true })),
+    new Promise((resolve) => setTimeout(resolve, 600)), // no loudspeaker, no waiting
+  ]);
+  await context.close();
+}
+
+async function microphone() {
+  const devices = navigator.mediaDevices;
+  if (!devices?.getUserMedia || typeof AudioWorkletNode === "undefined") {
+    throw new RecorderError("This browser cannot record here.", {
+      hint: "Recording needs a current browser and a secure page (https, or this device itself).",
+      reason: "unsupported",
+    });
+  }
+  const raw = { echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: 1 };
+  try {
+    return await devices.getUserMedia({ audio: raw, video: false });
+  } catch (error) {
+    const denied = error instanceof DOMException && ["NotAllowedError", "SecurityError"].includes(error.name);
+    throw denied
+      ? new RecorderError("The microphone was not allowed.", {
+          hint: "Allow it for this page in the browser's address bar, then try again.",
+          reason: "denied",
+        })
+      : new RecorderError("No microphone can be used.", {
+          hint: "Connect one, or close the program that holds it.",
+          reason: "no_microphone",
+        });
+  }
+}
+
+/** A context at the microphone's own rate: another one would resample. @param {MediaStreamTrack} track */
+async function contextFor(track) {
+  const { sampleRate } = track.getSettings();
+  const context = new AudioContext(sampleRate ? { sampleRate } : {});
+  await context.audioWorklet.addModule(WORKLET);
+  await context.resume();
+  return context;
+}
+
+/**
+ * @param {Taken} taken @param {MediaTrackSettings} settings @param {number} sampleRate_hz
+ * @returns {Recording}
+ */
+function finished({ blocks, endedBy, dropouts, missing }, settings, sampleRate_hz) {
+  const samples = new Float32Array(blocks.reduce((count, block) => count + block.length, 0));
+  let at = 0;
+  for (const block of blocks) {
+    samples.set(block, at);
+    at += block.length;
+    block.fill(0);
+  }
+  const { echoCancellation, noiseSuppression, autoGainControl, sampleRate, channelCount } = settings;
+  const processing = [echoCancellation, noiseSuppression, autoGainControl];
+  const seen = {
+    dropouts: dropouts > 0,
+    echo_cancellation: Boolean(echoCancellation),
+    gain_control: Boolean(autoGainControl),
+    interrupted: endedBy === "interrupted",
+    noise_suppression: Boolean(noiseSuppression),
+    resampled_by_browser: sampleRate !== undefined && sampleRate !== sampleRate_hz,
+    settings_unknown: processing.includes(undefined),
+  };
+  return {
+    samples,
+    sampleRate_hz,
+    endedBy,
+    dropouts,
+    missing,
+    settings: { echoCancellation, noiseSuppression, autoGainControl, sampleRate, channelCount },
+    flags: Object.entries(seen).filter(([, present]) => present).map(([name]) => name),
+  };
+}
+
+/** @param {Float32Array} samples */
+function peakOf(samples) {
+  let peak = 0;
+  for (const s of samples) peak = Math.max(peak, Math.abs(s));
+  return peak;
+}

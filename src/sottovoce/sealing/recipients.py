@@ -1,0 +1,76 @@
+"""Recipient keys as small text files: the public half to be handed out and pinned, the private half to be kept.
+
+    {"format": "sottovoce-recipient/1", "suite": 3, "key_id": "...", "public_key": "..."}
+
+Rules upheld here:
+- The key id is the SHA-256 of the public key; a file whose id is not that of its key is refused (X28).
+- The suite stands in the file: a key is never tried under another.
+- What is wrong with a file is not said in detail, and nothing of a private half is in a message.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+
+from sottovoce.errors import IntegrityError
+from sottovoce.sealing.suites import SEALED_KEY_BYTES, RecipientPrivate, RecipientPublic
+
+PUBLIC_FORMAT = "sottovoce-recipient/1"
+PRIVATE_FORMAT = "sottovoce-recipient-private/1"
+_MAX_CHARACTERS = 1 << 16
+
+
+def public_document(recipient: RecipientPublic) -> str:
+    """The text of a public key file."""
+    return _document(PUBLIC_FORMAT, recipient.suite, recipient.key_id.hex(), "public_key", recipient.data)
+
+
+def private_document(private: RecipientPrivate) -> str:
+    """The text of a private key file: mode 0600, never in a backup that others read."""
+    return _document(
+        PRIVATE_FORMAT, private.suite, private.public().key_id.hex(), "private_key", private.data
+    )
+
+
+def parse_public(text: str) -> RecipientPublic:
+    """The key of a public key file; IntegrityError (reason `recipient_malformed`) where it is none."""
+    suite, key_id, data = _parse(text, PUBLIC_FORMAT, "public_key")
+    recipient = RecipientPublic(suite, data)
+    if recipient.key_id.hex() != key_id:
+        raise _malformed()
+    return recipient
+
+
+def parse_private(text: str) -> RecipientPrivate:
+    """The key of a private key file; IntegrityError (reason `recipient_malformed`) where it is none."""
+    suite, key_id, data = _parse(text, PRIVATE_FORMAT, "private_key")
+    private = RecipientPrivate(suite, data)
+    if private.public().key_id.hex() != key_id:
+        raise _malformed()
+    return private
+
+
+def _document(kind: str, suite: int, key_id: str, field: str, data: bytes) -> str:
+    content = {"format": kind, "suite": suite, "key_id": key_id, field: base64.b64encode(data).decode()}
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _parse(text: str, kind: str, field: str) -> tuple[int, str, bytes]:
+    try:
+        content = json.loads(text[:_MAX_CHARACTERS])
+        suite, key_id, data = content["suite"], content["key_id"], content[field]
+        if content["format"] != kind or type(suite) is not int or suite not in SEALED_KEY_BYTES:
+            raise _malformed()
+        return suite, str(key_id), base64.b64decode(data, validate=True)
+    except (ValueError, KeyError, TypeError, RecursionError, binascii.Error):
+        raise _malformed() from None
+
+
+def _malformed() -> IntegrityError:
+    return IntegrityError(
+        "This is not a recipient key file.",
+        hint="A public one begins with the format sottovoce-recipient/1.",
+        reason="recipient_malformed",
+    )

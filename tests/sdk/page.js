@@ -1,0 +1,96 @@
+/** What the browser tests call in the page; served beside the SDK, under the same strict policy. */
+
+import { egemaps, Extractor, Recorder } from "/index.js";
+import { makeSignal } from "./signals.js";
+
+const plain = ({ values, ...rest }) => ({ ...rest, values: Array.from(values) });
+
+/** @type {string[]} */
+const violations = [];
+document.addEventListener("securitypolicyviolation", (event) => violations.push(event.violatedDirective));
+
+const extractor = new Extractor();
+
+Object.assign(window, {
+  violations,
+
+  /** Golden vectors of one profile, through the worker. */
+  async vectors(profile) {
+    const { cases } = await (await fetch(`/vectors/features/${profile}.json`)).json();
+    const results = [];
+    for (const { signal } of cases) {
+      results.push(plain(await extractor.features(makeSignal(signal), 16000, { profile })));
+    }
+    return results;
+  },
+
+  /** Features of little-endian float64 samples in a file, through the worker; the code where they are refused. */
+  async featuresOf(file, rate_hz, profile) {
+    const samples = new Float64Array(await (await fetch(file)).arrayBuffer());
+    try {
+      return plain(await extractor.features(samples, rate_hz, { profile }));
+    } catch (error) {
+      return { code: error.publicCode };
+    }
+  },
+
+  /** Seconds that the features of a file take: in the worker, five times after one. */
+  async timed(file, rate_hz, profile) {
+    const samples = new Float64Array(await (await fetch(file)).arrayBuffer());
+    const took = [];
+    for (let i = 0; i < 6; i++) {
+      const start = performance.now();
+      await extractor.features(samples, rate_hz, { profile, keep: true });
+      took.push((performance.now() - start) / 1000);
+    }
+    return took;
+  },
+
+  /** Progress, then cancel: what came, and the code of the refusal; then the worker works again. */
+  async cancelled() {
+    const shares = [];
+    const samples = new Float64Array(480000).map((_, i) => 0.3 * Math.sin(i / 20));
+    const onProgress = (share) => {
+      shares.push(share);
+      extractor.cancel();
+    };
+    const code = await extractor.features(samples, 16000, { onProgress }).catch((error) => error.publicCode);
+    const again = await extractor.features(new Float64Array(16000), 16000);
+    return { shares, code, left: samples.length, again: again.frames };
+  },
+
+  /** One recording of so many seconds; the samples stay in the page under `recorded`. */
+  async record(most_s, stopAfter_s) {
+    const states = [];
+    const cues = [];
+    const recorder = new Recorder({
+      most_s,
+      onState: (state) => states.push(state),
+      onCue: (moment) => void cues.push(`${moment} while ${recorder.state}`),
+    });
+    const recording = recorder.record();
+    const busy = await recorder.record().catch((error) => error.publicCode);
+    if (stopAfter_s) setTimeout(() => recorder.stop(), 1000 * stopAfter_s);
+    try {
+      const { samples, ...rest } = await recording;
+      window.recorded = samples;
+      return { ...rest, count: samples.length, states, cues, busy };
+    } catch (error) {
+      return { code: error.publicCode, states, cues, busy };
+    }
+  },
+
+  /** The recording as base64 of little-endian float32. */
+  recordedBytes() {
+    const bytes = new Uint8Array(window.recorded.buffer);
+    let text = "";
+    for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+    return btoa(text);
+  },
+
+  recordedFeatures(rate_hz) {
+    return plain(egemaps(window.recorded, rate_hz));
+  },
+});
+
+document.documentElement.dataset.ready = "yes";
