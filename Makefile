@@ -13,7 +13,7 @@ TESTS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format coverage offline corpus bench bench-features figures promises cli-reference feature-pages faults fuzz audit-kills residue simulation planted-bugs campaigns lock clean
+.PHONY: help demo demo-device test test-sdk check format coverage offline corpus bench bench-features figures promises cli-reference feature-pages faults fuzz audit-kills residue simulation planted-bugs campaigns lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,8 +21,14 @@ help:  ## list these commands
 demo: $(VENV)/.run-installed  ## set up .venv/ and watch a real recording become sealed insight, its audio gone
 	@$(BIN)/sottovoce demo
 
+demo-device: $(VENV)/.created  ## serve the page that measures on the device: http://127.0.0.1:8765/ on this machine
+	@$(BIN)/python scripts/device_server.py
+
 test: $(VENV)/.dev-installed  ## run the test suite (at most 15 minutes on 2 cores)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
+
+test-sdk: $(VENV)/.dev-installed  ## the browser SDK: Node, headless Chromium, real clips against Python (skips what is missing)
+	@$(BIN)/python -m pytest -n 0 tests/sdk
 
 check: $(VENV)/.dev-installed  ## style, types, import contracts, generated pages, documentation tests
 	@$(BIN)/ruff check .
@@ -90,7 +96,7 @@ residue: $(VENV)/.dev-installed  ## search files and memory for pieces of marked
 	@$(BIN)/python -m pytest -q -n $(WORKERS) tests/residue tests/unit/adapters/test_extractor_residue.py
 
 simulation: $(VENV)/.dev-installed  ## thousands of interleavings of verbs, kills and time against a naive model
-	@STEPS=60 EXAMPLES=200 HYPOTHESIS_PROFILE=dev $(BIN)/python -m pytest -q tests/simulation
+	@STEPS=20 EXAMPLES=2000 HYPOTHESIS_PROFILE=dev $(BIN)/python -m pytest -q tests/simulation
 
 planted-bugs: $(VENV)/.dev-installed  ## plant bugs in a copy of the source, one at a time: the tests have to fail on each
 	@$(BIN)/python tests/faults/planted_bugs.py

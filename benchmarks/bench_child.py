@@ -30,6 +30,7 @@ import numpy as np
 
 from sottovoce.adapters.extractor import SealedExtractor
 from sottovoce.adapters.memory import InlineExtractor
+from sottovoce.doors.cli.residue_search import family
 from sottovoce.ports import Descriptor, ExtractOptions
 from sottovoce.sealing.envelope import BodySealer
 
@@ -189,23 +190,10 @@ with SealedExtractor() as extractor:
 def watch(service: subprocess.Popen[str], peaks: dict[str, int]) -> None:
     """Sum RSS and PSS of the service and its descendants until it ends."""
     while service.poll() is None:
-        family = descendants(service.pid)
-        peaks["rss"] = max(peaks["rss"], sum(memory(pid, "Rss:") for pid in family))
-        peaks["pss"] = max(peaks["pss"], sum(memory(pid, "Pss:") for pid in family))
+        pids = family(service.pid)
+        peaks["rss"] = max(peaks["rss"], sum(memory(pid, "Rss:") for pid in pids))
+        peaks["pss"] = max(peaks["pss"], sum(memory(pid, "Pss:") for pid in pids))
         time.sleep(0.005)
-
-
-def descendants(pid: int) -> set[int]:
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-    family = {pid}
-    while more := {child for child, parent in parents.items() if parent in family} - family:
-        family |= more
-    return family
 
 
 def memory(pid: int, field: str) -> int:

@@ -99,7 +99,8 @@ class Chromium:
         """The value of an expression in the page; promises are waited for."""
         answer = self.call(
             "Runtime.evaluate", timeout_s=timeout_s,
-            expression=expression, awaitPromise=True, returnByValue=True, userGesture=True,
+            expression=expression, awaitPromise=True, returnByValue=True,
+            userGesture=True, allowUnsafeEvalBlockedByCSP=False,
         )  # fmt: skip
         if "exceptionDetails" in answer:
             details = answer["exceptionDetails"]

@@ -142,12 +142,7 @@ def sensitivity(entry: Entry, stored: dict[str, Any]) -> str:
         cells = []
         for profile in PROFILES:
             pair = stored["profiles"][profile][entry.name].get(condition["name"])
-            if condition["missing"]:
-                cells += ["not measured here: no encoder", "-"]
-            elif pair is None:
-                cells += ["not defined", "-"]
-            else:
-                cells += [share(pair[0]), deviations(pair[1])]
+            cells += [share(pair[0]), deviations(pair[1])] if pair else [absent(condition), "-"]
         rows.append((condition["title"], *cells))
     head = ("recording", "`compat`: change", "in deviations", "`corrected`: change", "in deviations")
     return (
@@ -198,7 +193,7 @@ def survivors(stored: dict[str, Any]) -> str:
             changes = [pair[1] for pair in pairs if pair and pair[1] is not None]
             little = sum(change <= LITTLE for change in changes)
             much = sum(change > MUCH for change in changes)
-            cells += [str(little), str(much)] if changes else ["not measured", "-"]
+            cells += [str(little), str(much)] if changes else [absent(condition), "-"]
         rows.append((condition["title"], *cells))
     head = (
         "recording",
@@ -266,6 +261,10 @@ def table(head: tuple[str, ...], rows: Any) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def absent(condition: dict[str, Any]) -> str:
+    return "not measured here: no encoder" if condition["missing"] else "not defined"
 
 
 def number(value: float) -> str:

@@ -3,8 +3,8 @@
     python scripts/gate_thresholds.py [--record] [--every N]
 
 Reads the recordings of ../shared/data and makes the rest: speech in noise, clipped, turned down, and music of chords,
-arpeggios, melodies and a small band. `--record` writes docs/reference/figures.md and docs/images/gate.svg; without
-it everything is only printed. Fixed seeds: two runs are equal.
+arpeggios, melodies and a small band. `--record` writes the tables of docs/reference/quality-gate.md and figures.md,
+and docs/images/gate.svg; without it everything is only printed. Fixed seeds: two runs are equal.
 """
 
 from __future__ import annotations
@@ -301,6 +301,15 @@ def picture(found: list[tuple[str, str, list[Measured]]]) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
+def write_down(told: str, values: str) -> None:
+    """The findings go to both pages, the values to that of the gate."""
+    conditions = f"first 60 s of each recording; made signals of {SECONDS:g} s, fixed seeds"
+    page = ROOT / "docs" / "reference" / "quality-gate.md"
+    record("gate", "The quality gate on speech and on what is none", told, conditions=conditions)
+    record("gate-findings", "Measured: findings", told, conditions=conditions, page=page)
+    record("gate-values", "Measured: values", values, conditions=conditions, page=page)
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--record", action="store_true")
@@ -310,12 +319,10 @@ def main(arguments: list[str]) -> int:
         print("The shared recordings (../shared/data) are not beside this checkout.", file=sys.stderr)
         return 1
     found = [group for group in groups(chosen.every) if group[2]]
-    body = f"Found by the gate:\n\n{table_of_findings(found)}\n\n"
-    body += f"Measured (5 % / median / 95 %):\n\n{table_of_values(found)}"
-    print(body)
+    told, values = table_of_findings(found), f"5 % / median / 95 %:\n\n{table_of_values(found)}"
+    print(told, values, sep="\n\n")
     if chosen.record:
-        conditions = f"first 60 s of each recording; made signals of {SECONDS:g} s, fixed seeds"
-        record("gate", "The quality gate on speech and on what is none", body, conditions=conditions)
+        write_down(told, values)
         (ROOT / "docs" / "images" / "gate.svg").write_text(picture(found), encoding="utf-8")
     return 0
 

@@ -18,51 +18,16 @@ const LOWEST_HZ = 50;
 const HIGHEST_HZ = 5450;
 const SMOOTHING = 0.35; // of F0
 
-/** What one linear map needs: y = x @ map, (inputs x outputs), row after row. */
-class LinearMap {
-  /** @param {number} inputs @param {number} outputs @param {(i: number, j: number) => number} value */
-  constructor(inputs, outputs, value) {
-    this.inputs = inputs;
-    this.rows = Array.from({ length: 4 * Math.ceil(inputs / 4) }, (_, i) =>
-      Float64Array.from({ length: outputs }, (_, j) => (i < inputs ? value(i, j) : 0)),
-    );
-    this.result = new Float64Array(outputs);
-  }
-
-  /**
-   * Four inputs at a time: the result is then touched a quarter as often. What lies beyond the inputs counts as 0.
-   * @param {Float32Array} x
-   */
-  apply(x) {
-    const { result, rows, inputs } = this;
-    result.fill(0);
-    for (let i = 0; i < rows.length; i += 4) {
-      const x0 = x[i];
-      const x1 = i + 1 < inputs ? x[i + 1] : 0;
-      const x2 = i + 2 < inputs ? x[i + 2] : 0;
-      const x3 = i + 3 < inputs ? x[i + 3] : 0;
-      const [r0, r1, r2, r3] = [rows[i], rows[i + 1], rows[i + 2], rows[i + 3]];
-      for (let j = 0; j < result.length; j++) {
-        result[j] = result[j] + x0 * r0[j] + x1 * r1[j] + x2 * r2[j] + x3 * r3[j];
-      }
-    }
-    return result;
-  }
-}
-
-/** @type {LinearMap | undefined} */
-let resampling;
-/** @type {LinearMap | undefined} */
-let autocorrelating;
+/** Bins of a 20 ms frame's spectrum that the formants of `compat` are made of, DC and Q9: 0..109. */
+export const USED_BINS = Math.floor(Math.min(SHORT.fftSize, points()) / 2);
 
 /**
  * Formants of `compat`, which do without the F0.
- * @param {Float32Array} windowed (length,) one Hamming-windowed 20 ms frame
+ * @param {Float64Array} spectrum (2 * USED_BINS,) real, then imaginary parts of one Hamming-windowed 20 ms frame
  * @param {Float32Array} result (6,) receives three frequencies and three bandwidths (Hz), ascending; 0 where none
  */
-export function findFormants(windowed, result) {
-  resampling ??= resamplingMap();
-  formantsOf(errorFilter(autocorrelation(resampling.apply(windowed))), result);
+export function findFormants(spectrum, result) {
+  formantsOf(errorFilter(autocorrelation(resampled(spectrum))), result);
 }
 
 /**
@@ -72,52 +37,101 @@ export function findFormants(windowed, result) {
  * @param {Float32Array} result (6,) as `findFormants`
  */
 export function findFormantsCorrected(power, f0_hz, result) {
-  autocorrelating ??= autocorrelationMap();
-  const r = autocorrelating.apply(power);
+  const r = lags.fill(0);
+  COSINES.forEach((row, k) => {
+    for (let lag = 0; lag <= ORDER; lag++) r[lag] += power[k] * row[lag];
+  });
   for (let lag = 0; lag <= ORDER; lag++) {
     r[lag] *= Math.exp(-0.5 * (2 * Math.PI * SMOOTHING * f0_hz * (lag / RATE_HZ)) ** 2);
   }
   formantsOf(errorFilter(r).map((a) => -a), result);
 }
 
-/** Power spectrum below 5.5 kHz -> autocorrelation at 11 kHz, lags 0 to 11. */
-function autocorrelationMap() {
+/** How many samples of a frame the resampling of `compat` gives. */
+function points() {
+  return roundHalfAway(SHORT.fftSize * (RATE_HZ / SHORT.sampleRate_hz) * (SHORT.frame_s / SHORT.duration_s));
+}
+
+/** Power spectrum below 5.5 kHz -> autocorrelation at 11 kHz, lags 0 to 11: a row for each bin. */
+function autocorrelationRows() {
   const limit = Math.floor((RATE_HZ / 2) * SHORT.duration_s + 1e-9);
   const atBorder = limit === (RATE_HZ / 2) * SHORT.duration_s;
-  return new LinearMap(limit + 1, ORDER + 1, (k, lag) => {
+  return Array.from({ length: limit + 1 }, (_, k) => {
     // DC has no mirror image; nor has half the rate, where a bin lies on it
-    const mirrored = k === 0 || (k === limit && atBorder) ? 1 : 2;
-    return (mirrored * Math.cos(2 * Math.PI * (k / SHORT.duration_s / RATE_HZ) * lag)) / SHORT.fftSize;
+    const scale = (k === 0 || (k === limit && atBorder) ? 1 : 2) / SHORT.fftSize;
+    const step = 2 * Math.PI * (k / SHORT.duration_s / RATE_HZ);
+    return Float64Array.from({ length: ORDER + 1 }, (__, lag) => scale * Math.cos(step * lag));
   });
 }
 
-/** Windowed frame -> its signal at nominally 11 kHz, as one linear map (9.1). */
-function resamplingMap() {
-  const { fftSize: size, length, frame_s, duration_s } = SHORT;
-  const shrink = frame_s / duration_s;
-  const points = roundHalfAway(size * (RATE_HZ / SHORT.sampleRate_hz) * shrink);
-  const period = (size * points) / (size * shrink);
-  const limit = Math.floor(Math.min(size, points) / 2); // Q9: this many bins only
-  const offset = Math.floor((size - length) / 2);
-  return new LinearMap(length, points, (m, i) => {
-    const angle = 2 * Math.PI * (i / period - (offset + m) / size);
-    return (2 / size) * (1 + cosineSum(angle, limit - 1)); // Q8: DC with double weight
-  });
+const COSINES = autocorrelationRows();
+const PERIOD = (SHORT.fftSize * points()) / (SHORT.fftSize * (SHORT.frame_s / SHORT.duration_s)); // 352 points
+const QUARTER = PERIOD / 4;
+const WAVES = waves();
+const y = new Float64Array(points());
+
+/** Cosines, then sines, of 2 pi k i / PERIOD for i = 0..QUARTER, a row for each i; k = 1.. as in the spectrum. */
+function waves() {
+  return Array.from({ length: QUARTER + 1 }, (_, i) =>
+    Float64Array.from({ length: 2 * USED_BINS }, (__, j) => {
+      const angle = (2 * Math.PI * (((j % USED_BINS) * i) % PERIOD)) / PERIOD;
+      return j < USED_BINS ? Math.cos(angle) : Math.sin(angle);
+    }),
+  );
 }
 
-/** Sum of cos(k * angle), k = 1..count (Dirichlet's kernel). @param {number} angle @param {number} count */
-function cosineSum(angle, count) {
-  const half = Math.sin(angle / 2);
-  return Math.abs(half) < 1e-9 ? count : Math.sin((count + 0.5) * angle) / (2 * half) - 0.5;
+/**
+ * The frame's signal at nominally 11 kHz (9.1): a Fourier series of which only the first points are kept. Points i,
+ * PERIOD / 2 - i and PERIOD / 2 + i share their sums over even and over odd bins.
+ * @param {Float64Array} spectrum
+ */
+function resampled(spectrum) {
+  const half = PERIOD / 2;
+  const mean = spectrum[0]; // Q8: DC with double weight
+  for (let i = 0; i <= QUARTER; i++) {
+    const wave = WAVES[i];
+    let [even, odd, evenSine, oddSine] = [0, 0, 0, 0];
+    for (let k = 1; k < USED_BINS; k += 2) {
+      odd += spectrum[k] * wave[k];
+      oddSine += spectrum[USED_BINS + k] * wave[USED_BINS + k];
+    }
+    for (let k = 2; k < USED_BINS; k += 2) {
+      even += spectrum[k] * wave[k];
+      evenSine += spectrum[USED_BINS + k] * wave[USED_BINS + k];
+    }
+    const scale = 2 / SHORT.fftSize;
+    y[half - i] = scale * (mean + even - odd + evenSine - oddSine);
+    if (half + i < y.length) y[half + i] = scale * (mean + even - odd - evenSine + oddSine);
+    y[i] = scale * (mean + even + odd - evenSine - oddSine);
+  }
+  return y;
+}
+
+const OFFSET = Math.floor((SHORT.fftSize - SHORT.length) / 2);
+const TURNS = Float64Array.from({ length: USED_BINS }, (_, k) => ((OFFSET * k) % SHORT.fftSize) / SHORT.fftSize);
+const TURN_COSINES = TURNS.map((turn) => Math.cos(2 * Math.PI * turn));
+const TURN_SINES = TURNS.map((turn) => Math.sin(2 * Math.PI * turn));
+
+/**
+ * The part of a frame's spectrum that `findFormants` asks for, of the frame in the middle of its zeros.
+ * @param {{real: Float64Array, imaginary: Float64Array}} fft of the frame with all zeros behind it
+ */
+export function usedSpectrum({ real, imaginary }) {
+  const spectrum = new Float64Array(2 * USED_BINS);
+  for (let k = 0; k < USED_BINS; k++) {
+    spectrum[k] = real[k] * TURN_COSINES[k] + imaginary[k] * TURN_SINES[k];
+    spectrum[USED_BINS + k] = imaginary[k] * TURN_COSINES[k] - real[k] * TURN_SINES[k];
+  }
+  return spectrum;
 }
 
 const lags = new Float64Array(ORDER + 1);
 
-/** Sums of lagged products, neither windowed nor normalised. @param {Float64Array} y */
-function autocorrelation(y) {
+/** Sums of lagged products, neither windowed nor normalised. @param {Float64Array} signal */
+function autocorrelation(signal) {
   for (let lag = 0; lag <= ORDER; lag++) {
     let sum = 0;
-    for (let i = lag; i < y.length; i++) sum += y[i] * y[i - lag];
+    for (let i = lag; i < signal.length; i++) sum += signal[i] * signal[i - lag];
     lags[lag] = sum;
   }
   return lags;

@@ -7,7 +7,7 @@
 
 import * as balance from "./balance.js";
 import { column } from "./contours.js";
-import { findFormants, findFormantsCorrected, FORMANTS } from "./formants.js";
+import { findFormants, findFormantsCorrected, FORMANTS, usedSpectrum } from "./formants.js";
 import { gaussian, hamming, LONG, magnitudes, powers, SHORT, toSignal } from "./frames.js";
 import { harmonicLevels, harmonicsToNoise } from "./harmonics.js";
 import * as mel from "./mel.js";
@@ -63,7 +63,7 @@ class Measurement {
     this.f0_hz = new Float32Array(LONG.count(steps.length));
     this.decided = 0; // frames done with all that needs the pitch
     this.energy = 0;
-    /** @type {{magnitude: Float32Array, source: Float32Array}[]} of the other frames */
+    /** @type {{magnitude: Float32Array, source: Float32Array | Float64Array}[]} of the other frames */
     this.waiting = [];
     this.short = { windowed: new Float32Array(SHORT.length), power: new Float32Array(SHORT.bins) };
     this.short2 = [new Float32Array(SHORT.bins), new Float32Array(SHORT.bins)]; // magnitudes now and before
@@ -74,13 +74,13 @@ class Measurement {
   /** Frame `t` of both streams. @param {number} t */
   addFrame(t) {
     this.#measureShort(t);
-    const source = this.corrected ? this.short.power : this.short.windowed;
+    const source = this.corrected ? this.short.power.slice() : usedSpectrum(SHORT.fft);
     const start = t * LONG.hop;
     gaussian(this.signal.subarray(start, start + LONG.length), this.long);
     const magnitude = new Float32Array(LONG.bins);
     magnitudes(this.long, LONG, magnitude);
     this.tracker.add(this.long, magnitude);
-    this.waiting.push({ magnitude, source: source.slice() });
+    this.waiting.push({ magnitude, source });
   }
 
   /** All frames whose pitch is decided. */
@@ -137,11 +137,11 @@ class Measurement {
     this.decided += f0_hz.length;
   }
 
-  /** @param {Float32Array} magnitude @param {Float32Array} source @param {number} f0_hz @param {Float32Array} row */
+  /** @param {Float32Array} magnitude @param {Float32Array | Float64Array} source @param {number} f0_hz @param {Float32Array} row */
   #harmonicVoice(magnitude, source, f0_hz, row) {
     const formants = new Float32Array(2 * FORMANTS);
     const levels = new Float32Array(2 + FORMANTS);
-    if (this.corrected) findFormantsCorrected(source, f0_hz, formants);
+    if (source instanceof Float32Array) findFormantsCorrected(source, f0_hz, formants);
     else findFormants(source, formants);
     harmonicLevels(magnitude, f0_hz, formants, this.corrected, levels);
     row[2] = harmonicsToNoise(magnitude, f0_hz);

@@ -1,14 +1,14 @@
 """A disk that fails at every write in turn: EIO once, EIO from there on, half a write, ENOSPC from there on.
 
-    python tests/faults/io_errors.py SCENARIO [--how turns|once|on|half|full|all] [--step 1]
+    python tests/faults/io_errors.py SCENARIO [--how turns|once|on|half|full|all] [--step 1] [--calls KIND ...]
 
 Builds disk_errors.c with the C compiler of this machine and preloads it. A dry run counts the writes, truncations,
-allocations and fsyncs below the home, from its opening to its closing; then for each of them a child runs the scenario
-on a copy of a prepared home and that call fails. The verb may end well or with an error of ours. Afterwards, in the
-same process where the disk has recovered and then in a new one: what was kept before opens, an erasure of another
-person goes through, nothing that was acknowledged is missing, and `fsck` finds nothing (campaign.look).
-`turns`, the default: each call fails once, and in one of the other ways in turn. Prints JSON; `{"not_run": why}` where
-there is no compiler or the library cannot be preloaded.
+allocations, fsyncs, renames, links and unlinks below the home, from its opening to its closing; then for each of them
+a child runs the scenario on a copy of a prepared home and that call fails. The verb may end well or with an error of
+ours. Afterwards, in the same process where the disk has recovered and then in a new one: what was kept before opens,
+an erasure of another person goes through, nothing that was acknowledged is missing, and `fsck` finds nothing
+(campaign.look). `turns`, the default: each call fails once, and in one of the other ways in turn. Prints JSON;
+`{"not_run": why}` where there is no compiler or the library cannot be preloaded.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def hows_of(number: int, kind: str, asked: str) -> list[str]:
     return possible if asked == "all" else [how for how in possible if how == asked]
 
 
-def every(scenario: str, asked: str, step: int, folder: Path) -> dict[str, Any]:
+def every(scenario: str, asked: str, step: int, kinds: list[str], folder: Path) -> dict[str, Any]:
     source, base = folder / "clip.wav", folder / "base"
     source.write_bytes(campaign.AUDIO)
     code, prepared = campaign.in_child(lambda: prepare(scenario, base, source))
@@ -161,10 +161,10 @@ def every(scenario: str, asked: str, step: int, folder: Path) -> dict[str, Any]:
     code, dry = campaign.in_child(lambda: run(scenario, home, source, 0, "", old))
     if code or "acknowledged" not in dry:
         sys.exit(f"the scenario does not run without faults: {dry}")
-    numbers = range(1, len(dry["calls"]) + 1, step)
+    numbers = [number for number, kind in enumerate(dry["calls"], start=1) if not kinds or kind in kinds]
     rows = [
         one(scenario, folder, source, number, how, old)
-        for number in numbers
+        for number in numbers[::step]
         for how in hows_of(number, dry["calls"][number - 1], asked)
     ]
     return {
@@ -195,6 +195,7 @@ def main() -> None:
     parser.add_argument("scenario", choices=sorted(campaign.SCENARIOS))
     parser.add_argument("--how", choices=[*HOWS, "all", "turns"], default="turns")
     parser.add_argument("--step", type=int, default=1, help="every so-many-th call only")
+    parser.add_argument("--calls", action="append", default=[], help="calls of this kind only")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -204,7 +205,7 @@ def main() -> None:
                 print(json.dumps({"not_run": found}), end="")
                 return
             sys.exit(subprocess.run([sys.executable, *sys.argv], env=found, check=False).returncode)
-        result = every(given.scenario, given.how, given.step, folder)
+        result = every(given.scenario, given.how, given.step, given.calls, folder)
     print(json.dumps(result), end="")
     sys.exit(1 if result["dirty"] else 0)
 

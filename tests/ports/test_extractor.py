@@ -15,8 +15,11 @@ from sottovoce.adapters.extractor import SealedExtractor
 from sottovoce.adapters.memory import InlineExtractor
 from sottovoce.errors import AudioRejected, ConfigurationError, InputUnreadable, IntegrityError, UsageError
 from sottovoce.model.features import FEATURE_COUNT, Extraction
-from sottovoce.ports import Descriptor, ExtractOptions, Extractor, SealedBody
+from sottovoce.ports import Descriptor, ExtractOptions, Extractor, Place, SealedBody
+from sottovoce.sealing import envelope
 from sottovoce.sealing.envelope import seal_body
+from sottovoce.voice import bodies
+from sottovoce.voice.insight import voice_profile
 
 KEY, CONTEXT = bytes(range(32)), b"context"
 OFFSET = b"a header of its own"
@@ -175,3 +178,62 @@ def test_an_embedding_model_that_is_none_is_a_configuration_error(jfk_path: Path
     with SealedExtractor() as extractor, pytest.raises(ConfigurationError) as caught:
         run(extractor, jfk_path.read_bytes(), tmp_path, ExtractOptions(embedding_model=str(tmp_path)))
     assert caught.value.reason == "model_missing"
+
+
+# --- sealed results ---------------------------------------------------------------------------------------
+
+PLACES = tuple(
+    Place(kind, f"id-{kind}", bytes([n]) * 32, kind.encode())
+    for n, kind in enumerate(("features", "insight", "decision"))
+)
+
+
+def test_I1_a_sealed_result_opens_to_what_is_measured_in_the_open(
+    extractor: Extractor, jfk_path: Path, tmp_path: Path
+) -> None:
+    """A result that was sealed unseen is the same, number by number, as one that is returned."""
+    data = jfk_path.read_bytes()
+    expected = run(extractor, data, tmp_path)
+    fd = os.open(tmp_path / "clip", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        made = extractor.extract_sealed(Descriptor(fd), ExtractOptions(), lambda: PLACES)
+    finally:
+        os.close(fd)
+    opened = {p.kind: envelope.open(p.key, made.bodies[p.kind], p.context) for p in PLACES}
+    insight = voice_profile(expected.features, expected.quality)
+    assert opened == {
+        kind: body for kind, body in bodies.bodies_of(expected, insight).items() if kind in opened
+    }
+    assert set(made.bodies) == {"features", "insight", "decision"}
+    assert made.findings == bodies.findings_of(expected, insight)
+
+
+def test_places_are_asked_for_only_after_a_recording_was_measured(
+    extractor: Extractor, jfk_path: Path, tmp_path: Path
+) -> None:
+    """No key is made for a recording that is refused; and what the asking raises is what the caller learns."""
+    asked = []
+
+    def places() -> tuple[Place, ...]:
+        asked.append(1)
+        raise UsageError("no keys today")
+
+    for name, content in (("refused", b"no audio at all"), ("voice", jfk_path.read_bytes())):
+        (tmp_path / name).write_bytes(content)
+        fd = os.open(tmp_path / name, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            with pytest.raises(AudioRejected if name == "refused" else UsageError):
+                extractor.extract_sealed(Descriptor(fd), ExtractOptions(), places)
+        finally:
+            os.close(fd)
+        assert len(asked) == (0 if name == "refused" else 1)
+
+
+def test_places_of_another_result_are_refused(extractor: Extractor, jfk_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "voice").write_bytes(jfk_path.read_bytes())
+    fd = os.open(tmp_path / "voice", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(UsageError):
+            extractor.extract_sealed(Descriptor(fd), ExtractOptions(), lambda: PLACES[:1])
+    finally:
+        os.close(fd)

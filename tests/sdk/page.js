@@ -14,14 +14,35 @@ const extractor = new Extractor();
 Object.assign(window, {
   violations,
 
-  /** Golden vectors of one profile, through the worker. */
-  async vectors(profile) {
-    const { cases } = await (await fetch(`/vectors/features/${profile}.json`)).json();
+  /** Golden vectors of one file, through the worker. */
+  async vectors(file) {
+    const { cases } = await (await fetch(`/vectors/features/${file}`)).json();
     const results = [];
-    for (const { signal } of cases) {
-      results.push(plain(await extractor.features(makeSignal(signal), 16000, { profile })));
+    for (const { signal, rate_hz = 16000, profile } of cases) {
+      results.push(plain(await extractor.features(makeSignal(signal), rate_hz, { profile })));
     }
     return results;
+  },
+
+  /** What becomes of things that the page's policy forbids: the names of the errors. */
+  async forbidden() {
+    const attempts = {
+      markup: () => void (document.body.innerHTML = "<b>no</b>"),
+      code: () => Function("return 1")(),
+      worker: () => void new Worker("/worker.js", { type: "module" }),
+      elsewhere: () => fetch("http://example.org/"),
+    };
+    const names = {};
+    for (const [name, attempt] of Object.entries(attempts)) {
+      names[name] = await Promise.resolve().then(attempt).then(() => "allowed", (error) => error.name);
+    }
+    return names;
+  },
+
+  /** The page is hidden now (or seen again), as far as a script can tell. */
+  hide(hidden) {
+    Object.defineProperty(document, "visibilityState", { value: hidden ? "hidden" : "visible", configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
   },
 
   /** Features of little-endian float64 samples in a file, through the worker; the code where they are refused. */
@@ -60,7 +81,7 @@ Object.assign(window, {
   },
 
   /** One recording of so many seconds; the samples stay in the page under `recorded`. */
-  async record(most_s, stopAfter_s) {
+  async record(most_s, { stopAfter_s = 0, hideAfter_s = 0 } = {}) {
     const states = [];
     const cues = [];
     const recorder = new Recorder({
@@ -71,9 +92,11 @@ Object.assign(window, {
     const recording = recorder.record();
     const busy = await recorder.record().catch((error) => error.publicCode);
     if (stopAfter_s) setTimeout(() => recorder.stop(), 1000 * stopAfter_s);
+    if (hideAfter_s) setTimeout(() => window.hide(true), 1000 * hideAfter_s);
     try {
       const { samples, ...rest } = await recording;
       window.recorded = samples;
+      await new Promise((resolve) => setTimeout(resolve, 50)); // the last cue
       return { ...rest, count: samples.length, states, cues, busy };
     } catch (error) {
       return { code: error.publicCode, states, cues, busy };

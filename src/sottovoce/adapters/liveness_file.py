@@ -10,6 +10,7 @@ Rules upheld here:
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -52,12 +53,13 @@ class FileLiveness:
         return not _ended(self._path(owner))
 
     def close(self) -> None:
-        """Let go of the id; idempotent."""
+        """Let go of the id; idempotent. A file that a failing disk keeps is free and is removed by a later process."""
         with self._mutex:
-            if self._own is not None:
-                self._path(self._own[0]).unlink(missing_ok=True)
-                os.close(self._own[1])
-                self._own = None
+            own, self._own = self._own, None
+            if own is not None:
+                with contextlib.suppress(OSError):
+                    self._path(own[0]).unlink(missing_ok=True)
+                os.close(own[1])
 
     def _enter(self) -> tuple[str, int]:
         try:
@@ -98,8 +100,9 @@ def _ended(path: Path) -> bool:
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is_the_file(fd, path):
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # whoever holds a free lock knows, whether or not the file can go
+            if _is_the_file(fd, path):
+                path.unlink(missing_ok=True)
         return True
     except OSError:
         return False

@@ -5,7 +5,7 @@
 
     tx1   lock the subject, consent holds? Recording(RECEIVED, discard_by) + discard job + audit
           submit only: key row -> body put, fsynced -> tx1b (body_stored_at, extract job, audit): now acknowledged
-    ->    sealed child -> insight -> keys of the records -> seal
+    ->    sealed child -> insight -> keys of the records -> seal (submit: insight and sealing in a child too, I1)
     tx2   lock, lease still ours? consent still holds? sealed records + decision + COMMITTED + audit
     ->    destroy the recording's key -> delete the body -> look again
     tx3   VERIFIED + signed receipt + audit

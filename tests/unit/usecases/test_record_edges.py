@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from sottovoce.errors import (
 from sottovoce.model.features import Embedding
 from sottovoce.model.purpose import EMBEDDING, VOICE_ANALYSIS, PurposeGrant
 from sottovoce.model.recording import RecordingState
+from sottovoce.ports import Place
 
 if TYPE_CHECKING:
     from conftest import Hall
@@ -278,3 +279,46 @@ def test_insights_of_an_unknown_rule_table_are_refused(hall: Hall, monkeypatch: 
     with pytest.raises(IntegrityError) as raised:
         hall.platform.show(session, purpose="subject_access")
     assert raised.value.reason == "rule_table_unknown"
+
+
+def test_I1_a_worker_makes_keys_for_what_was_measured_and_leaves_none_behind(hall: Hall) -> None:
+    """Where a result cannot be sealed, no key of it is left, and the recording is tried again."""
+    hall.grant()
+    session = hall.submit().session_id
+    before = {row.key_id for row in hall.platform.keyring.rows()}
+    sealing, made = hall.extractor.extract_sealed, []
+
+    def failing(source: object, options: object, places: Callable[[], Sequence[Place]]) -> object:
+        made.extend(place.key_id for place in places())
+        assert all(hall.platform.keyring.exists(key_id) for key_id in made)
+        raise ExtractionFailed("Not now.", reason="child_timeout")
+
+    hall.extractor.extract_sealed = failing  # type: ignore[method-assign, assignment]
+    outcome = hall.platform.work_next()
+    assert outcome is not None
+    assert outcome.state is RecordingState.RECEIVED
+    assert len(made) == 3
+    assert {row.key_id for row in hall.platform.keyring.rows()} == before
+    hall.extractor.extract_sealed = sealing  # type: ignore[method-assign]
+    hall.advance(seconds=10)
+    again = hall.platform.work_next()
+    assert again is not None
+    assert again.state is RecordingState.VERIFIED
+    assert hall.platform.show(session, purpose="subject_access").features is not None
+
+
+def test_F24_an_erasure_while_a_worker_seals_wins(hall: Hall) -> None:
+    """A person erased while a result of theirs is being sealed has no result and no key when both have ended."""
+    hall.grant()
+    hall.submit()
+
+    def erased(source: object, options: object, places: Callable[[], Sequence[Place]]) -> object:
+        hall.platform.erase(subject="anna")
+        places()
+        raise AssertionError("keys were made for a person who is erased")
+
+    hall.extractor.extract_sealed = erased  # type: ignore[method-assign, assignment]
+    outcome = hall.platform.work_next()
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert not [row for row in hall.platform.keyring.rows() if row.kind in ("record", "recording")]

@@ -35,7 +35,13 @@ def test_16_bit_samples_are_the_same_as_their_fractions():
 
 
 @pytest.mark.parametrize(
-    "bad", [np.zeros((2, 16000)), np.zeros(16000, dtype=np.int32), np.zeros(16000, dtype=complex)]
+    "bad",
+    [
+        np.zeros((2, 16000)),
+        np.zeros((16000, 1000)),
+        np.zeros(16000, dtype=np.int32),
+        np.zeros(16000, dtype=complex),
+    ],
 )
 def test_other_shapes_and_types_are_refused(bad):
     with pytest.raises(UsageError, match="one channel"):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from sottovoce.voice.quality import clipped_share, estimate_snr_db, has_offset, measure
+from sottovoce.voice.quality import Meter, clipped_share, estimate_snr_db, has_offset, measure
 
 RATE = 16000
 TIME = np.arange(3 * RATE) / RATE
@@ -102,3 +104,60 @@ def test_a_clean_real_recording_has_no_flags(jfk_path):
     assert found.flags == ()
     assert found.snr_db is not None
     assert 15 < found.snr_db < 60
+
+
+def naive_clipped_share(samples):
+    """The definition, sample by sample, in steps of 16 bits."""
+    total = 0
+    for side in (samples, -samples):
+        level = np.floor(np.clip(side, -1, 1) * 32768)
+        if level.max() / 32768 < 0.97:
+            continue
+        run = 0
+        for at_rail in [*(level >= level.max() - 1), False]:
+            if not at_rail:
+                total += run if run >= 3 else 0
+            run = run + 1 if at_rail else 0
+    return total / len(samples)
+
+
+def in_pieces(samples, rate, cuts):
+    meter = Meter(rate)
+    for piece in np.split(samples, sorted(cuts)):
+        meter.feed(piece)
+    return meter.result()
+
+
+@given(
+    steps=st.lists(
+        st.sampled_from((0, 31783, 31784, 31785, 32765, 32766, 32767, -32766, -32767, -32768)), min_size=1
+    ),
+    repeat=st.lists(st.integers(1, 5), min_size=1, max_size=20),
+    cuts=st.lists(st.integers(0, 60), max_size=6),
+)
+def test_clipping_is_counted_by_its_definition_however_it_is_cut(steps, repeat, cuts):
+    samples = np.repeat(steps, np.resize(repeat, len(steps))) / 32768
+    meter = Meter(400)
+    meter._block = 8  # samples: runs cross many blocks
+    for piece in np.split(samples, sorted(min(cut, len(samples)) for cut in cuts)):
+        meter.feed(piece)
+    assert meter.result().clipped_share == pytest.approx(naive_clipped_share(samples), abs=1e-12)
+
+
+@settings(max_examples=5)
+@given(
+    rate=st.sampled_from((8000, 11025, 44100)),
+    shares=st.lists(st.floats(0, 1), max_size=5),
+    offset=st.sampled_from((0.0, 0.3)),
+)
+def test_F8_the_findings_do_not_depend_on_the_pieces(rate, shares, offset):
+    """What is found of a recording that comes in pieces is what is found of the whole."""
+    samples = np.clip(np.resize(4 * bursts(15), 11 * rate) + offset, -1, 1)
+    whole = measure(samples, rate)
+    assert in_pieces(samples, rate, [int(share * len(samples)) for share in shares]) == whole
+    length, hop = rate // 50, rate // 100
+    centred = samples - samples.mean()
+    energies = [np.mean(centred[i : i + length] ** 2) for i in range(0, len(samples) - length + 1, hop)]
+    quiet, loud = np.percentile([e for e in energies if e > 1e-12], (10, 90))
+    assert whole.snr_db == pytest.approx(10 * np.log10((loud - quiet) / quiet), abs=1e-6)
+    assert ("dc" in whole.flags) is bool(abs(samples.mean()) >= 0.02)

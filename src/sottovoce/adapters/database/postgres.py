@@ -38,7 +38,7 @@ from sottovoce.errors import (
 BUSY_TIMEOUT_S = 5.0
 _LOCK = 0x736F74746F  # "sotto": key of the advisory lock of writers
 _NOW = sa.text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)")
-# SQLSTATE, https://www.postgresql.org/docs/current/errcodes-appendix.html
+# SQLSTATE: appendix A of the manual of PostgreSQL.
 _LOCKED = {"55P03", "40001", "40P01"}
 _FULL = {"53100"}
 

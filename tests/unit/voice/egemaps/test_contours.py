@@ -37,3 +37,12 @@ def test_mask_empties_the_other_class():
     masked = contours.only_where(table, np.array([True, False, True]))
     assert masked.tolist() == [[1, 1], [0, 0], [1, 1]]
     assert contours.only_where(table[:, 0], np.array([False, True, False])).tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 14, 50])
+def test_long_contours_are_smoothed_block_by_block(count, monkeypatch):
+    table = np.random.default_rng(1).integers(0, 3, (count, 2)).astype(np.float32)
+    whole = contours.smooth(table), contours.smooth_nonzero(table)
+    monkeypatch.setattr(contours, "BLOCK", 7)
+    assert np.array_equal(contours.smooth(table), whole[0])
+    assert np.array_equal(contours.smooth_nonzero(table), whole[1])

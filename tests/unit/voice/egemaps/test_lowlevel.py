@@ -70,3 +70,13 @@ def test_the_octave_spectrum_is_one_linear_map_of_the_enhanced_spectrum():
 def test_a_tracker_without_frames_decides_nothing():
     f0_hz, undecided = pitch.Tracker(frames.stream_60ms(16000)).finish()
     assert (len(f0_hz), undecided) == (0, 0)
+
+
+def test_rows_are_joined_in_the_order_they_came():
+    rows, pieces = (
+        lowlevel.Rows[np.float32](),
+        [np.full((n, 2), n, dtype=np.float32) for n in (3, 1, 40, 0, 7)],
+    )
+    for piece in pieces:
+        rows.append(piece)
+    assert np.array_equal(rows.joined(), np.concatenate(pieces))

@@ -1,0 +1,104 @@
+"""A PostgreSQL server of its own for the suites of the ports, where the programs and the driver are installed.
+
+Without them these tests are skipped, with the reason. The server listens on a socket in a temporary folder and nowhere
+else; it is ended, and its folder removed, after the last test.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+USER = "sottovoce"
+
+
+def programs() -> Path:
+    """The folder of initdb and pg_ctl; skips where there is none."""
+    if importlib.util.find_spec("psycopg") is None:
+        pytest.skip("not run: the driver psycopg is not installed (extra [postgres])")
+    named = shutil.which("initdb")
+    found = [Path(named).parent] if named else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not found:
+        pytest.skip("not run: no PostgreSQL server is installed")
+    return found[-1]
+
+
+def as_somebody_else() -> list[str]:
+    """The server refuses to run as root."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("not run: PostgreSQL does not run as root, and there is no setpriv")
+    return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+
+
+def url_of(folder: Path, name: str) -> str:
+    return f"postgresql+psycopg://{USER}@/{name}?host={folder}"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Path]:
+    """The folder with the socket of a running server."""
+    bin_folder, change_user = programs(), as_somebody_else()
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
+    folder.chmod(0o777)
+    data = folder / "data"
+
+    def run(*command: str) -> None:
+        done = subprocess.run([*change_user, *command], capture_output=True, check=False, cwd=folder)
+        if done.returncode != 0:
+            pytest.skip(f"not run: {Path(command[0]).name} failed here")
+
+    try:
+        run(
+            str(bin_folder / "initdb"), "-D", str(data), "-U", USER, "-A", "trust", "--no-sync", "-E", "UTF8",
+            "--locale=C",
+        )  # fmt: skip
+        options = f"-k {folder} -c listen_addresses='' -c max_connections=60 -c fsync=off"
+        run(
+            str(bin_folder / "pg_ctl"),
+            "-D",
+            str(data),
+            "-w",
+            "-l",
+            str(folder / "log"),
+            "-o",
+            options,
+            "start",
+        )
+        try:
+            yield folder
+        finally:
+            run(str(bin_folder / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def new_postgres(postgres_server: Path) -> Iterator[Callable[[], str]]:
+    """Makes databases with up-to-date tables, each a copy of one that was migrated; gives the URL of a new one."""
+    from sottovoce.adapters.database.postgres import PostgresDatabase
+
+    admin = sa.create_engine(url_of(postgres_server, "postgres"), isolation_level="AUTOCOMMIT")
+    numbers = itertools.count()
+
+    def make(template: str = "migrated") -> str:
+        name = f"test_{next(numbers)}"
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return url_of(postgres_server, name)
+
+    with admin.connect() as connection:
+        connection.exec_driver_sql("CREATE DATABASE migrated")
+    PostgresDatabase(url_of(postgres_server, "migrated")).close()
+    yield make
+    admin.dispose()
