@@ -211,7 +211,11 @@ def _record(rows: list[Row], conditions: str, sizes: str) -> None:
         cells += [f"{row.cpu_ms[name]:.1f}" for name in OURS]
         cells += [row.ratio(), row.ratio("egemaps"), f"{row.peak_mib['features']:.0f}"]
         table.append("| " + " | ".join(cells) + " |")
-    body = "CPU time of one clip, resampling included.\n\n" + "\n".join(table) + f"\n\n{sizes}"
+    body = (
+        "CPU time of one clip, resampling included; peak of the measuring process until then, with its clips.\n\n"
+        + "\n".join(table)
+        + f"\n\n{sizes}"
+    )
     record("bench-features", "Features", body, conditions=conditions)
 
 

@@ -30,7 +30,8 @@ from sottovoce.settings import Settings
 
 PURPOSES = ("voice_recording", "voice_analysis", "data_retention_30_days")
 BAR = 6.0
-MEMORY = Path("/dev/shm")  # making the homes is thousands of durable commits; only looking at them is measured
+# Making the homes is thousands of durable commits, and only looking at them is measured.
+MEMORY = Path("/dev/shm")
 EACH_PERSON, WAITING_OF = 8, 4
 
 

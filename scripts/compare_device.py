@@ -254,6 +254,8 @@ def same_refusals(engine: Any, folder: Path) -> bool:
 
 
 def worst_ten(found: list[tuple[Difference, Json]]) -> str:
+    """A table of the largest ones, each value of each clip once (engines mostly differ in the same)."""
+    found = list({(one.feature, one.clip): (one, ours) for one, ours in reversed(found)}.values())[::-1]
     lines = ["| feature | clip | relative difference | why |", "|---|---|---|---|"]
     for difference, ours in found[:10]:
         name = FEATURE_NAMES[difference.feature]

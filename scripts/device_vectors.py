@@ -39,6 +39,10 @@ SIGNALS: list[tuple[int, Json]] = [
         "name": "phrase_48k", "samples": 50021, "periods": _PERIODS, "voiced": [[2000, 22000], [30000, 47000]],
         "filters": VOWEL, "gain": 0.002, "noise": 0.003, "seed": 23,
     }),
+    (16000, {
+        "name": "under_the_energy_gate", "samples": 12003, "periods": [100, 101], "voiced": [[0, 12000]],
+        "filters": VOWEL, "gain": 0.00001,
+    }),
     (11025, {"name": "all_unvoiced_11k", "samples": 12001, "noise": 0.1, "seed": 24}),
 ]  # fmt: skip
 REFUSED: list[tuple[int, str, Json]] = [

@@ -42,10 +42,11 @@ const NOISY_SNR_DB = 10; // below, jitter, shimmer and HNR mostly measure the no
  * @returns {Quality}
  */
 export function qualityOf(samples, sourceRate_hz, voicedFrames, seen = []) {
+  const mean = meanOf(samples);
   const clippedShare = (inRuns(samples, 1) + inRuns(samples, -1)) / (samples.length || 1);
   const found = {
     clipped: clippedShare >= CLIPPED_SHARE,
-    dc: hasOffset(samples),
+    dc: hasOffset(samples, mean),
     few_voiced_frames: voicedFrames > 0 && voicedFrames < MINIMUM_VOICED_FRAMES,
     narrow_band: sourceRate_hz <= NARROW_BAND_HZ,
     no_voice: voicedFrames === 0,
@@ -56,7 +57,7 @@ export function qualityOf(samples, sourceRate_hz, voicedFrames, seen = []) {
     duration_s: samples.length / sourceRate_hz,
     voicedFrames,
     clippedShare,
-    snr_db: estimateSnr_db(samples, sourceRate_hz),
+    snr_db: estimateSnr_db(samples, mean, sourceRate_hz),
     sourceRate_hz,
     flags: [...flags, ...seen].sort(),
   };
@@ -106,10 +107,14 @@ export function gate({ clippedShare, snr_db, duration_s, voicedFrames }, level_d
  */
 function inRuns(samples, side) {
   let highest = -Infinity;
-  for (const s of samples) if (side * s > highest) highest = side * s;
+  for (let i = 0; i < samples.length; i++) {
+    const s = side * samples[i];
+    if (s > highest) highest = s;
+  }
   const rail = Math.min(highest, 1);
   if (!(rail >= RAIL_LEAST)) return 0;
-  let [total, run] = [0, 0];
+  let total = 0;
+  let run = 0;
   for (let i = 0; i <= samples.length; i++) {
     if (i < samples.length && side * samples[i] >= rail - RAIL_TOLERANCE) run += 1;
     else {
@@ -120,24 +125,25 @@ function inRuns(samples, side) {
   return total;
 }
 
-/** Whether the mean is off zero: by 2 % of full scale, or by more than the signal itself. @param {Float64Array | Float32Array} samples */
-function hasOffset(samples) {
-  if (samples.length === 0) return false;
-  const mean = meanOf(samples);
-  let squares = 0;
-  for (const s of samples) squares += (s - mean) ** 2;
+/**
+ * Whether the mean is off zero: by 2 % of full scale, or by more than the signal itself.
+ * @param {Float64Array | Float32Array} samples @param {number} mean
+ */
+function hasOffset(samples, mean) {
   const offset = Math.abs(mean);
-  return offset >= DC_LEVEL || (offset >= DC_LEAST && offset >= Math.sqrt(squares / samples.length));
+  if (samples.length === 0 || offset < DC_LEAST) return false;
+  return offset >= DC_LEVEL || offset >= Math.sqrt(energy(samples, mean, 0, samples.length));
 }
 
 /**
  * 10 log10 of (loud - quiet) / quiet: 90th and 10th percentile of the energies of 20 ms frames. A rough estimate for
  * speech with pauses over steady noise; null where it cannot be made.
  * @param {Float64Array | Float32Array} samples
+ * @param {number} mean
  * @param {number} sampleRate_hz
  */
-function estimateSnr_db(samples, sampleRate_hz) {
-  const energies = frameEnergies(samples, sampleRate_hz).filter((energy) => energy > SILENT_ENERGY).sort();
+function estimateSnr_db(samples, mean, sampleRate_hz) {
+  const energies = frameEnergies(samples, mean, sampleRate_hz).filter((energy) => energy > SILENT_ENERGY).sort();
   if (energies.length < SNR_LEAST_FRAMES) return null;
   const quiet = percentile(energies, 10);
   const loud = percentile(energies, 90);
@@ -145,22 +151,31 @@ function estimateSnr_db(samples, sampleRate_hz) {
   return 10 * Math.log10((loud - quiet) / quiet);
 }
 
-/** @param {Float64Array | Float32Array} samples @param {number} sampleRate_hz */
-function frameEnergies(samples, sampleRate_hz) {
+/** @param {Float64Array | Float32Array} samples @param {number} mean @param {number} sampleRate_hz */
+function frameEnergies(samples, mean, sampleRate_hz) {
   const length = Math.floor(sampleRate_hz / 50);
   const hop = Math.floor(sampleRate_hz / 100);
-  const mean = meanOf(samples);
-  const count = samples.length < length ? 0 : 1 + Math.floor((samples.length - length) / hop);
-  return Float64Array.from({ length: count }, (_, t) => {
-    let sum = 0;
-    for (let i = t * hop; i < t * hop + length; i++) sum += (samples[i] - mean) ** 2;
-    return sum / length;
-  });
+  const energies = new Float64Array(samples.length < length ? 0 : 1 + Math.floor((samples.length - length) / hop));
+  for (let t = 0; t < energies.length; t++) energies[t] = energy(samples, mean, t * hop, t * hop + length);
+  return energies;
+}
+
+/**
+ * Mean square of samples[start..end) around the mean of all.
+ * @param {Float64Array | Float32Array} samples @param {number} mean @param {number} start @param {number} end
+ */
+function energy(samples, mean, start, end) {
+  let sum = 0;
+  for (let i = start; i < end; i++) {
+    const s = samples[i] - mean;
+    sum += s * s;
+  }
+  return sum / (end - start);
 }
 
 /** @param {Float64Array | Float32Array} samples */
 function meanOf(samples) {
   let sum = 0;
-  for (const s of samples) sum += s;
+  for (let i = 0; i < samples.length; i++) sum += samples[i];
   return sum / (samples.length || 1);
 }

@@ -101,12 +101,15 @@ function interpolated(distance) {
  */
 function dot(samples, first, taps) {
   const stop = Math.min(taps.length, samples.length - first);
-  let [even, odd, j] = [0, 0, Math.max(0, -first)];
-  for (; j + 1 < stop; j += 2) {
-    even += taps[j] * samples[first + j];
-    odd += taps[j + 1] * samples[first + j + 1];
+  let even = 0;
+  let odd = 0;
+  let j = Math.max(0, -first);
+  for (let i = first + j; j + 1 < stop; j += 2, i += 2) {
+    even += taps[j] * samples[i];
+    odd += taps[j + 1] * samples[i + 1];
   }
-  return even + odd + (j < stop ? taps[j] * samples[first + j] : 0);
+  if (j < stop) even += taps[j] * samples[first + j];
+  return even + odd;
 }
 
 /** Modified Bessel function of order 0, by its power series. @param {number} x */

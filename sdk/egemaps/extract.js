@@ -107,7 +107,7 @@ function checked(samples, sampleRate_hz) {
   if (!(sampleRate_hz >= MINIMUM_RATE_HZ && sampleRate_hz <= MAXIMUM_RATE_HZ)) {
     throw new AudioRejected("The sample rate is outside 8,000 to 192,000 Hz.", { reason: "sample_rate" });
   }
-  if (!samples.every(Number.isFinite)) {
+  if (!allFinite(samples)) {
     throw new AudioRejected("The recording holds values that are not numbers.", { reason: "non_finite" });
   }
   if (samples.length < MINIMUM_S * sampleRate_hz) {
@@ -117,4 +117,10 @@ function checked(samples, sampleRate_hz) {
     });
   }
   return samples instanceof Float64Array ? samples : Float64Array.from(samples);
+}
+
+/** @param {Float64Array | Float32Array} samples */
+function allFinite(samples) {
+  for (let i = 0; i < samples.length; i++) if (!Number.isFinite(samples[i])) return false;
+  return true;
 }

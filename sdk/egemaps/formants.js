@@ -90,14 +90,16 @@ function resampled(spectrum) {
   const mean = spectrum[0]; // Q8: DC with double weight
   for (let i = 0; i <= QUARTER; i++) {
     const wave = WAVES[i];
-    let [even, odd, evenSine, oddSine] = [0, 0, 0, 0];
-    for (let k = 1; k < USED_BINS; k += 2) {
+    let even = 0;
+    let odd = 0;
+    let evenSine = 0;
+    let oddSine = 0;
+    for (let k = 1, j = USED_BINS + 1; k < USED_BINS; k += 2, j += 2) {
       odd += spectrum[k] * wave[k];
-      oddSine += spectrum[USED_BINS + k] * wave[USED_BINS + k];
-    }
-    for (let k = 2; k < USED_BINS; k += 2) {
-      even += spectrum[k] * wave[k];
-      evenSine += spectrum[USED_BINS + k] * wave[USED_BINS + k];
+      oddSine += spectrum[j] * wave[j];
+      if (k + 1 === USED_BINS) break;
+      even += spectrum[k + 1] * wave[k + 1];
+      evenSine += spectrum[j + 1] * wave[j + 1];
     }
     const scale = 2 / SHORT.fftSize;
     y[half - i] = scale * (mean + even - odd + evenSine - oddSine);

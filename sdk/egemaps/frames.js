@@ -52,7 +52,11 @@ const GAUSSIAN = Float64Array.from({ length: LONG.length }, (_, i) =>
  * @param {Float64Array} samples
  */
 export function quantise(samples) {
-  return samples.map((s) => Math.min(Math.max(Math.trunc(s * INT16_SCALE), -INT16_SCALE), FULL_SCALE));
+  const steps = new Float64Array(samples.length);
+  for (let i = 0; i < steps.length; i++) {
+    steps[i] = Math.min(Math.max(Math.trunc(samples[i] * INT16_SCALE), -INT16_SCALE), FULL_SCALE);
+  }
+  return steps;
 }
 
 /**

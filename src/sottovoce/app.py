@@ -812,6 +812,40 @@ def verify_package(
     return portable.unpack(data, trusted=receipts.trusted_keys(_pinned_document(key, home)))
 
 
+def new_recipient(private: Path, public: Path) -> str:
+    """A new recipient key in two new files: the private half for its owner alone, the public half to be handed out.
+    The key id, hex. UsageError where a file exists."""
+    from sottovoce.adapters import export_file
+    from sottovoce.adapters.clock_system import OsEntropy
+    from sottovoce.sealing import suites
+
+    made = suites.generate_recipient(random_bytes=OsEntropy())
+    export_file.write_new(private, recipients.private_document(made).encode())
+    try:
+        export_file.write_new(public, recipients.public_document(made.public()).encode())
+    except SottovoceError:
+        export_file.remove(private)
+        raise
+    return made.public().key_id.hex()
+
+
+def open_sealed(path: Path, *, key: str, out: Path) -> int:
+    """Open what was sealed to a recipient key (`key`: the text of the private file) into a new file, for its owner
+    alone; how many bytes. IntegrityError, KeyUnavailable where it was sealed to another key."""
+    from sottovoce.adapters import export_file
+    from sottovoce.sealing import suites
+
+    private = recipients.parse_private(key)
+    data = export_file.read(path, limit_bytes=portable.MAXIMUM_BYTES + (1 << 20))
+    header = suites.parse_client_header(data)
+    content_key = suites.open_content_key(private, header)
+    body = suites.open_client_body(
+        content_key, memoryview(data)[header.body_offset :], suite=header.suite, body_context=header.body_context()
+    )
+    export_file.write_new(out, body)
+    return len(body)
+
+
 def verify_proof(text: str, *, key: str | None = None, home: Path | None = None) -> VerifiedProof:
     """Check a proof that an entry is in an audit log, or a checkpoint alone, offline against a pinned key (as
     verify_receipt). IntegrityError, UnknownSigner."""

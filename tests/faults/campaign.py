@@ -33,12 +33,14 @@ from pathlib import Path
 from typing import Any
 
 from sottovoce import app
-from sottovoce.adapters import source_file
+from sottovoce.adapters import export_file, source_file
 from sottovoce.adapters.database import SqliteDatabase
 from sottovoce.adapters.memory import InlineExtractor
 from sottovoce.errors import AudioRejected, SottovoceError, StorageError
 from sottovoce.model.features import Extraction, FeatureVector, Quality
+from sottovoce.model.mark import REASONS, MarkKind
 from sottovoce.model.recording import RecordingState
+from sottovoce.model.request import CaseKind, CaseState
 from sottovoce.ports import Descriptor, SealedBody
 from sottovoce.sealing import envelope
 from sottovoce.settings import Settings
@@ -241,6 +243,8 @@ def watch_files_of_ours(points: Points) -> None:
         ORIGINALS.setdefault("discard", source_file.SourceFile.discard),
     )
     app._write_private = around(plain[0], "home file replace")
+    written = ORIGINALS.setdefault("package", export_file.write_new)
+    export_file.write_new = around(written, "package link")
     source_file.SourceFile.discard = around(plain[1], "source unlink")  # type: ignore[method-assign]
 
 
@@ -283,6 +287,30 @@ def _done(verb: Callable[[app.Platform], Any]) -> Callable[[app.Platform, Path],
     return lambda platform, source: verb(platform) and ""
 
 
+def _mark(platform: app.Platform, kind: MarkKind) -> Any:
+    return platform.mark(subject="anna", kind=kind, reason=next(iter(REASONS[kind])))
+
+
+def _hold(platform: app.Platform, source: Path) -> Any:
+    return _mark(platform, MarkKind.HOLD)
+
+
+def _ask(platform: app.Platform) -> Any:
+    return platform.open_request(subject="anna", kind=CaseKind.ERASURE, proof="seen")
+
+
+def _package(source: Path) -> None:
+    """A person's package, made by another home beside this one."""
+    with opened(source.with_name("other"), Points()) as other:
+        other.grant(subject="anna", purposes=ALL)
+        other.analyze(source, subject="anna")
+        other.export_person(subject="anna", out=source.with_name("moved.zip"))
+
+
+def _moved_key() -> str:
+    return (SOURCE[0].with_name("other") / app.IDENTITY_NAME).read_text()
+
+
 SCENARIOS: dict[str, Scenario] = {
     "analyze": (_grant(*ALL), _analyze),
     "analyze-once": (_grant(*ONCE), _done(lambda p: p.analyze(SOURCE[0], subject="anna"))),
@@ -314,7 +342,28 @@ SCENARIOS: dict[str, Scenario] = {
         _done(lambda p: p.erase(subject="anna", session_id=p.sessions(subject="anna")[0].session_id)),
     ),
     "identity": (_prepared(_grant(*ALL), _analyze), _done(lambda p: p.replace_identity())),
-}
+    "restrict": (_prepared(_grant(*ALL), _analyze, _submit), _done(lambda p: _mark(p, MarkKind.RESTRICTION))),
+    "lift": (
+        _prepared(_grant(*ALL), _analyze, _hold, lambda p, s: p.erase(subject="anna")),
+        _done(lambda p: p.lift(p.marks(subject="anna")[0].id)),
+    ),
+    "case": (
+        _prepared(_grant(*ALL), _analyze, lambda p, s: _ask(p)),
+        _done(lambda p: p.close_request(p.requests()[0].id)),
+    ),
+    "ask": (_prepared(_grant(*ALL), _analyze), _done(lambda p: _ask(p))),
+    "rectify": (
+        _prepared(_grant(*ALL), _analyze), _done(lambda p: p.rectify(subject="anna", new_id="anna-2")),
+    ),
+    "export": (
+        _prepared(_grant(*ALL), _analyze),
+        _done(lambda p: p.export_person(subject="anna", out=p.home.parent / f"{os.getpid()}.zip")),
+    ),
+    "import": (
+        lambda p, s: _package(s),
+        _done(lambda p: p.import_person(SOURCE[0].with_name("moved.zip"), key=_moved_key(), subject="anna")),
+    ),
+}  # fmt: skip
 # How a scenario differs from the ordinary: while it is prepared, while it runs, when it is looked at.
 HOLDING = {"on_failure": "hold", "refuses": True}
 PREPARED_WITH: dict[str, dict[str, Any]] = {"retry": HOLDING}
@@ -394,7 +443,7 @@ def look(scenario: str, home: Path, source: Path, acknowledged: str | None) -> l
     with opened(home, quiet, offset=LOOKED_AT_AFTER.get(scenario, PAST_EVERY_DEADLINE)) as platform:
         report = platform.sweep()
         dirty += [f"sweep could not finish: {code}" for code in report.errors]
-        left = {"erase": 0, "erase-session": 1}.get(scenario)
+        left = {"erase": 0, "erase-session": 1, "lift": 0, "case": 0}.get(scenario)
         dirty += _records(platform, acknowledged, left=left, dropped=scenario in DROPPING)
         dirty += _stores(platform)
         if not platform.verify_audit().intact:
@@ -469,6 +518,9 @@ def _stores(platform: app.Platform) -> list[str]:
     with platform._adapters.database.read() as tx:
         kept = {row.id for person in _people(tx) for s in tx.recordings.of_subject(person)
                 for row in (*tx.records.of_session(s.id), *tx.records.decisions_of_session(s.id))}  # fmt: skip
+        kept |= {case.identity_key_id for case in tx.cases.unfinished()}
+        dirty += ["a request stays decided and not carried out" for case in tx.cases.unfinished()
+                  if case.state is CaseState.CLOSING]  # fmt: skip
     for row in platform.keyring.rows():
         if row.kind == "recording":
             dirty.append("a recording's key is left")

@@ -221,6 +221,23 @@ BUGS = (
         "    if signed != gone:\n", "    if False:\n",
         (ARCHIVING + "test_F34_tampering_with_what_an_archive_left_is_found",),
     ),
+    # --- results that nobody waits for ---
+    Bug(
+        "the service reads a result that is to be sealed unseen", "adapters/extractor/client.py",
+        "            given = places()\n",
+        "            given = places()\n            self.debug = wire.unpack_result(numbers.message, options)\n",
+        ("tests/unit/adapters/test_extractor_residue.py",),
+    ),
+    Bug(
+        "keys of a result that was never sealed are kept", "usecases/record.py",
+        "            self._forget_unless_committed(claimed, [place.key_id for place in places])\n", "",
+        (USECASES + "test_record_edges.py::test_I1_a_worker_makes_keys_for_what_was_measured_and_leaves_none_behind",),
+    ),
+    Bug(
+        "what a hostile child wrote is sealed unchecked", "adapters/extractor/wire.py",
+        "    if not low <= value <= high or not math.isfinite(value):\n        raise malformed()\n", "",
+        ("tests/unit/adapters/test_extractor_handover.py",),
+    ),
     # --- what shows it afterwards ---
     Bug(
         "fsck believes an ended recording", "usecases/fsck/recordings.py",

@@ -128,7 +128,7 @@ def kills(given: argparse.Namespace) -> Part:
         return "Random kills did not run.", 1
     left = found["bodies_left"] + found["keys_of_recordings_left"] + found["findings"]
     text = (
-        f"{found['kills']} kills of all processes at random moments (seed {found['seed']}): "
+        f"{found['kills']} of {found['wanted']} kills of all processes at random moments (seed {found['seed']}): "
         f"{found['acknowledged']} acknowledgements, {len(found['dirty'])} dirty, {found['bodies_left']} bodies and "
         f"{found['keys_of_recordings_left']} keys of recordings left, {found['findings']} findings of `fsck`."
     )

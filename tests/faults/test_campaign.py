@@ -52,6 +52,12 @@ def test_I10_X07_a_fault_anywhere_in_an_erasure_ends_clean() -> None:
     assert table("erase")["dirty"] == []
 
 
+@pytest.mark.parametrize("scenario", ["ask", "case", "lift", "restrict", "rectify", "export", "import"])
+def test_C12a_C14b_F25_a_fault_anywhere_in_a_persons_right_ends_clean(scenario: str) -> None:
+    """Killed or failing at any step, what a person asked for is done whole, resumed by the next start, or not begun."""
+    assert table(scenario)["dirty"] == []
+
+
 def test_F28_F29_a_fault_anywhere_in_a_rotation_loses_no_key() -> None:
     """Killed or failing at any step, changing the wrapping keys loses nothing and is finished by the next start."""
     assert table("rotate")["dirty"] == []

@@ -59,6 +59,6 @@ def test_F10_I10_a_disk_that_fails_at_any_write_loses_nothing_and_erasing_goes_o
 def test_F10_a_file_that_cannot_be_removed_is_no_failure_of_the_verb() -> None:
     """Where the disk refuses to remove a file, a verb that has done its work says so, and no raw error of the system
     reaches anybody."""
-    found = run("io_errors.py", "submit", "--how", "once", "--calls", "unlink")
+    found = run("io_errors.py", "submit", "--how", "on", "--calls", "unlink")
     assert found["dirty"] == []
     assert found["tries"] >= 4

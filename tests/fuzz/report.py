@@ -102,7 +102,7 @@ def versions() -> str:
         av = f"PyAV {metadata.version('av')}"
     except metadata.PackageNotFoundError:
         av = "without the extra [formats]"
-    return f"{soundfile.__libsndfile_version__.replace('libsndfile-', 'libsndfile ')}, {av}"
+    return f"libsndfile {soundfile.__libsndfile_version__}, {av}"
 
 
 def main() -> int:

@@ -84,21 +84,30 @@ def postgres_server() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def new_postgres(postgres_server: Path) -> Iterator[Callable[[], str]]:
-    """Makes databases with up-to-date tables, each a copy of one that was migrated; gives the URL of a new one."""
+def new_postgres(postgres_server: Path) -> Iterator[Callable[..., str]]:
+    """Gives the URL of a database with empty, up-to-date tables: always the same one, emptied, unless `own`."""
+    from sottovoce.adapters.database import schema
     from sottovoce.adapters.database.postgres import PostgresDatabase
 
     admin = sa.create_engine(url_of(postgres_server, "postgres"), isolation_level="AUTOCOMMIT")
+    shared = sa.create_engine(url_of(postgres_server, "shared"), poolclass=sa.NullPool)
     numbers = itertools.count()
+    tables = ", ".join(table.name for table in schema.metadata.sorted_tables)
 
-    def make(template: str = "migrated") -> str:
+    def make(*, own: bool = False) -> str:
+        if not own:
+            with shared.begin() as connection:
+                connection.exec_driver_sql("SET LOCAL lock_timeout = 5000")
+                connection.exec_driver_sql(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+            return url_of(postgres_server, "shared")
         name = f"test_{next(numbers)}"
         with admin.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        PostgresDatabase(url_of(postgres_server, name)).close()
         return url_of(postgres_server, name)
 
     with admin.connect() as connection:
-        connection.exec_driver_sql("CREATE DATABASE migrated")
-    PostgresDatabase(url_of(postgres_server, "migrated")).close()
+        connection.exec_driver_sql("CREATE DATABASE shared")
+    PostgresDatabase(url_of(postgres_server, "shared")).close()
     yield make
     admin.dispose()

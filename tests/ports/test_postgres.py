@@ -124,7 +124,7 @@ def test_F34_tampering_by_sql_is_found_on_a_server(new_postgres: Callable[[], st
 
 
 def test_what_is_no_database_of_ours_is_refused(new_postgres: Callable[..., str]) -> None:
-    url = new_postgres()
+    url = new_postgres(own=True)
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")

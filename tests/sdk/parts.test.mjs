@@ -3,8 +3,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { spectralSlopes } from "../../sdk/egemaps/balance.js";
 import { RealFft } from "../../sdk/egemaps/fft.js";
+import { harmonicLevels, harmonicsToNoise } from "../../sdk/egemaps/harmonics.js";
 import { percentile, roundHalfAway, searchSorted } from "../../sdk/egemaps/numeric.js";
+import { enhance } from "../../sdk/egemaps/octave.js";
 import { rootsOf } from "../../sdk/egemaps/roots.js";
 import { findSegments } from "../../sdk/egemaps/segments.js";
 import { qualityOf } from "../../sdk/quality.js";
@@ -186,4 +189,45 @@ test("the audio thread counts gaps, keeps the maximum and hands everything over"
   gaps.tap.port.onmessage();
   assert.deepEqual(gaps.tap.port.sent.at(-1), { end: "asked", dropouts: 2, missing: 384 });
   assert.equal(gaps.tap.port.sent.filter((message) => message.end).length, 1);
+});
+
+test("one peak: everything from bin 3 upward is zeroed in compat, nothing in corrected (Q4)", () => {
+  const one = Float32Array.from([1, 2, 3, 4, 9, 4, 3, 2, 1]);
+  const result = new Float64Array(9);
+  enhance(one, false, result);
+  assert.deepEqual([...result], [1, 2, 3, 0, 0, 0, 0, 0, 0]);
+  enhance(one, true, result);
+  assert.deepEqual([...result], [...one]);
+  const two = Float32Array.from([9, 1, 1, 1, 1, 1, 1, 1, 9]);
+  enhance(two, false, result);
+  assert.deepEqual([...result], [9, 1, 1, 0, 0, 0, 1, 1, 9]);
+});
+
+test("digital silence has slopes of exactly 0 in corrected, of the stated constants in compat (Q3)", () => {
+  const row = new Float32Array(2);
+  spectralSlopes(new Float32Array(257), true, row, 0);
+  assert.deepEqual([...row], [0, 0]);
+  spectralSlopes(new Float32Array(257), false, row, 0);
+  assert.ok(Math.abs(row[0] - 0.112) < 5e-7 && Math.abs(row[1] - 0.0763636) < 5e-7);
+});
+
+test("two harmonics on one peak: the second is emptied", () => {
+  const magnitude = new Float32Array(513);
+  magnitude.set([1, 2, 1], 9); // at 156 Hz, between 100 and 200
+  const levels = new Float32Array(5);
+  harmonicLevels(magnitude, 100, new Float32Array(3), false, levels);
+  assert.equal(levels[0], -1); // empty (-201 dB) less not found (-200 dB)
+});
+
+test("of two maxima equally far from the expected lag the shorter one counts", () => {
+  // autocorrelation: Gaussian bumps at 0, 97 (half as high) and 103; expected is 100
+  const power = (k) => {
+    const angle = (2 * Math.PI * k) / 1024;
+    return Math.exp(-0.5 * (2 * angle) ** 2) * (4 + Math.cos(97 * angle) + 2 * Math.cos(103 * angle));
+  };
+  const magnitude = Float32Array.from({ length: 513 }, (_, k) => Math.sqrt(power(k)));
+  const bump = (distance) => Math.exp(-(distance ** 2) / 8);
+  const [atZero, atLag] = [4, 0.5 + bump(6)];
+  const expected = 10 * Math.log10(atLag / (atZero - atLag));
+  assert.ok(Math.abs(harmonicsToNoise(magnitude, 16000 / 100.5) - expected) < 1e-3);
 });

@@ -145,6 +145,7 @@ class Simulation(RuleBasedStateMachine):
         self.fate[:] = [fate]
         before = self._sessions(who)
         answer = self._try(lambda: self.platform._record.analyze(Source(), Ask(subject=who), caller=CALLER))
+        self.fate[:] = []
         self._number()
         assert (answer is not None) == (allowed and fate == "ok")
         new = self._sessions(who) - before

@@ -17,7 +17,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -49,7 +49,8 @@ class FileBlobs:
             with _storage_errors():
                 self._publish(fd, part, final)
         except BaseException:
-            _unlink_own(fd, part)
+            with suppress(OSError):  # the first error is told; a part file that stays is collected later
+                _unlink_own(fd, part)
             raise
         finally:
             os.close(fd)

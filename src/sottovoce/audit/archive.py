@@ -36,10 +36,10 @@ from sottovoce.model.canonical import JsonValue, canonical_json
 from sottovoce.model.log import EventRow
 
 HEADER = b"sottovoce.audit-archive@v1"
-MAXIMUM_LINE_BYTES = 1 << 24
+MAXIMUM_LINE_BYTES = 1 << 20
 _WORD = "archive"
 _FORMAT = 1
-_PAGE = 4096
+_PAGE = 512
 
 Leaves = Callable[[int, int], Sequence[bytes]]
 """(start, end) -> the leaf hashes of the entries numbered start + 1 to end, as the log has them."""

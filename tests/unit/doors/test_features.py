@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 from sottovoce.doors.cli import features as verb
+from sottovoce.doors.cli import features_measure
 from sottovoce.doors.cli import features_write as door
 from sottovoce.doors.cli.console import Console
 from sottovoce.doors.cli.features_measure import ROWS_AT_ONCE, Request, measure
@@ -345,3 +346,32 @@ def test_X22_of_many_windows_each_finding_is_told_once(run: Callable[..., Any], 
     done = run("features", written(tmp_path / "half.wav", samples, 16000, "PCM_16"), "--per", "1")
     assert "2 of 4 windows, the first: almost silent" in done.err
     assert done.err.count("note:") == 2
+
+
+def test_X18_what_is_longer_than_the_limit_is_told(
+    run: Callable[..., Any], recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recording beyond the limit is refused where it says so, and cut with a note where it does not."""
+    monkeypatch.setattr(features_measure, "LONGEST_S", 1.8)
+    done = run("features", str(recording))
+    assert (done.code, "[too_long]" in done.err, "longer than 0.0005 hours" in done.err) == (4, True, True)
+    streamed = bytearray(recording.read_bytes())
+    streamed[4:8] = streamed[40:44] = b"\xff" * 4  # a header that leaves the length open
+    path = tmp_path / "streamed.wav"
+    path.write_bytes(streamed)
+    for arguments in ((), ("--lld",), ("--per", "1")):
+        done = run("features", str(path), *arguments)
+        assert (done.code, "cut: only the first" in done.err) == (0, True)
+
+
+def test_an_interrupted_run_leaves_nothing_behind(
+    run: Callable[..., Any], recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> Any:
+        yield measure(str(recording), Request("compat", "0", False, None))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verb, "_all", interrupted)
+    for suffix in (".csv", ".json"):
+        assert run("features", str(recording), "-o", str(tmp_path / f"out{suffix}")).code == 130
+    assert list(tmp_path.iterdir()) == [recording]

@@ -74,6 +74,38 @@ def test_a_package_is_made_checked_and_taken_in_by_another_home(cli: Run, tmp_pa
     assert "Traceback" not in err
 
 
+def test_M16_a_package_is_sealed_to_a_key_and_opened_by_it(cli: Run, tmp_path: Path) -> None:
+    """A package that is sealed to a person's key opens with that key only, and is then what was signed."""
+    cli("consent", "grant", "--subject", "anna", "--purpose", "voice_recording")
+    for name in ("a", "b"):
+        made = _json(
+            cli,
+            "export",
+            "new-key",
+            "--private",
+            str(tmp_path / f"{name}.private"),
+            "--public",
+            str(tmp_path / name),
+        )
+        assert made["key_id"]
+    assert (tmp_path / "a.private").stat().st_mode & 0o777 == 0o600
+    assert cli("export", "new-key", "--private", str(tmp_path / "c"), "--public", str(tmp_path / "a"))[0] == 2
+    assert not (tmp_path / "c").exists()
+    sealed, out = str(tmp_path / "anna.sealed"), str(tmp_path / "anna.zip")
+    assert cli("export", "--subject", "anna", "--out", sealed, "--to", str(tmp_path / "a"))[0] == 0
+    assert cli("export", "verify", sealed)[0] == 5
+    assert cli("export", "open", sealed, "--key", str(tmp_path / "b.private"), "--out", out)[0] == 6
+    assert cli("export", "open", sealed, "--key", str(tmp_path / "a"), "--out", out)[0] == 5
+    assert not Path(out).exists()
+    assert cli("export", "open", sealed, "--key", str(tmp_path / "a.private"), "--out", out)[0] == 0
+    assert _json(cli, "export", "verify", out)["verified"] is True
+    broken = bytearray(Path(sealed).read_bytes())
+    broken[-1] ^= 1
+    Path(sealed).write_bytes(broken)
+    assert cli("export", "open", sealed, "--key", str(tmp_path / "a.private"), "--out", f"{out}2")[0] == 5
+    assert not Path(f"{out}2").exists()
+
+
 def test_marks_requests_and_the_log_at_the_command_line(cli: Run, tmp_path: Path) -> None:
     """At the command line: restrict, object, hold, a waiting erasure, a case with its clock, the log as a page."""
     cli("consent", "grant", "--subject", "anna", "--purpose", "voice_recording")

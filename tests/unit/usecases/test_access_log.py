@@ -125,6 +125,7 @@ def test_BP5_who_can_open_it_is_who_would_be_let_in(hall: Hall, marked: str | No
 
 
 def test_BP5_the_card_of_a_session_that_is_over_says_so(hall: Hall) -> None:
+    """When nothing is kept of a session any more, its card says so: nobody can open anything."""
     hall.grant()
     session = hall.analyze().session_id
     hall.platform.withdraw(subject="anna", purposes=list(CONSENT_PURPOSES), caller=hall.caller)

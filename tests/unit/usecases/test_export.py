@@ -412,6 +412,17 @@ def test_C10a_a_promise_is_never_extended_by_moving(
     _moved(hall, short, tmp_path, subject="a")
     shown = short.platform.show(analysis.session_id, purpose="subject_access", caller=short.caller)
     assert shown.expires_at == hall.recordings()[0].received_at + timedelta(days=10)
+    strict = new_hall(home=tmp_path / "strict", seed=11, features_days=7, insight_days=7)
+    strict.clock.advance(hall.clock.now() - strict.clock.now())
+    strict.grant()
+    brief = strict.analyze()
+    long = new_hall(home=tmp_path / "long", seed=12)
+    _moved(strict, long, tmp_path, subject="c")
+    shown = long.platform.show(brief.session_id, purpose="subject_access", caller=long.caller)
+    assert shown.expires_at == brief.retention.expires_at == strict.clock.now() + timedelta(days=7)
+    with long.database.read() as tx:
+        (decision,) = tx.records.decisions_of_session(brief.session_id)
+    assert decision.expires_at == shown.expires_at
     late = new_hall(home=tmp_path / "late", seed=10, features_days=5, insight_days=5)
     outcome = _moved(hall, late, tmp_path, subject="b")
     assert outcome.left_out == {"past its date": 1}

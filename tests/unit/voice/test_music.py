@@ -83,3 +83,9 @@ def test_F8_the_cuts_change_nothing(cuts):
     for piece in np.split(signal, sorted(cuts)):
         meter.feed(piece)
     assert meter.result() == steady_tones(signal)
+
+
+def test_a_partial_may_lean_to_the_bins_beside_it():
+    wobble = 1.3 * np.sin(2 * np.pi * 0.4 * T)
+    tones = [np.sin(2 * np.pi * np.cumsum((60 * k + wobble) * 16000 / WINDOW) / 16000) for k in range(1, 6)]
+    assert steady_tones(0.1 * sum(tones)) > 0.95

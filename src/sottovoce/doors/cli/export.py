@@ -85,6 +85,53 @@ def verify(file: Package, /, *, key: Key = None, common: Common = COMMON, world:
     return OK
 
 
+@app.command(name="new-key")
+def new_key(
+    *,
+    private: Annotated[Path, Parameter(help="New file for the private half: to be kept by its owner alone.")],
+    public: Annotated[Path, Parameter(help="New file for the public half: to be handed out.")],
+    common: Common = COMMON,
+    world: Outside,
+) -> int:
+    """Make a key that packages can be sealed to.
+
+    It needs no home: the person who is to read the package makes it, keeps the
+    private half, and hands out the public one for `export --to`.
+
+    For example:
+      sottovoce export new-key --private joan.private.json --public joan.recipient.json
+    """
+    from sottovoce import app as house
+
+    key_id = house.new_recipient(private, public)
+    world.answer(common, {"key_id": key_id, "private": str(private), "public": str(public)}, f"key {key_id}")
+    return OK
+
+
+@app.command(name="open")
+def open_sealed(
+    file: Annotated[Path, Parameter(help="A package that was sealed with --to.")],
+    /,
+    *,
+    key: Annotated[Path, Parameter(help="The private key file.")],
+    out: Annotated[Path, Parameter(help="The new zip file.")],
+    common: Common = COMMON,
+    world: Outside,
+) -> int:
+    """Open a package that was sealed to a key, with its private half.
+
+    For example:
+      sottovoce export open joan.sealed --key joan.private.json --out joan.zip
+    """
+    from sottovoce import app as house
+
+    size_bytes = house.open_sealed(file, key=read_text(key), out=out)
+    world.answer(
+        common, {"file": str(out), "size_bytes": size_bytes}, f"{printable(str(out))}  {size_bytes} bytes"
+    )
+    return OK
+
+
 def take_in(
     file: Package,
     /,

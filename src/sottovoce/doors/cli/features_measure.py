@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sottovoce.doors.cli.errors import as_ours
-from sottovoce.errors import InputUnreadable, SottovoceError
+from sottovoce.errors import AudioRejected, InputUnreadable, SottovoceError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from sottovoce.voice.gate import Finding
+    from sottovoce.voice.quality import Facts
 
 LONGEST_S = 4 * 3600.0
 ROWS_AT_ONCE = 4096
@@ -110,7 +111,7 @@ def _whole(file: str, source: FileSource, request: Request) -> Table:
     facts, listener = _decoded(source, request, lambda rate: Listener(rate, profile=request.profile))
     found = features_of(listener, facts)
     times_s = np.array([[0.0, facts.duration_s]])
-    words = tuple(finding.words for finding in found.findings)
+    words = (*_cut(facts), *(finding.words for finding in found.findings))
     return Table(file, found.names, times_s, found.numpy()[np.newaxis], words)
 
 
@@ -123,7 +124,7 @@ def _contours(file: str, source: FileSource, request: Request) -> Table:
     facts, listener = _decoded(source, request, lambda rate: Listener(rate, profile=request.profile))
     values, findings = listener.low_level(facts)
     starts_s = HOP_S * np.arange(len(values), dtype=np.float64)
-    words = tuple(finding.words for finding in findings)
+    words = (*_cut(facts), *(finding.words for finding in findings))
     return Table(file, LLD_NAMES, np.column_stack((starts_s, starts_s + FRAME_S)), values, words)
 
 
@@ -152,17 +153,34 @@ def _windows(file: str, source: FileSource, request: Request, per_s: float) -> T
                 self.values.append(found.numpy())
                 self.told.add(found.findings)
 
-    _, packed = _decoded(source, request, Packed)
+    facts, packed = _decoded(source, request, Packed)
     packed.windows.finish()
     packed.pack()
-    return Table(file, FEATURE_NAMES, np.array(packed.times_s), np.array(packed.values), packed.told.words())
+    words = (*_cut(facts), *packed.told.words())
+    return Table(file, FEATURE_NAMES, np.array(packed.times_s), np.array(packed.values), words)
 
 
 def _decoded(source: FileSource, request: Request, begin: Callable[[int], Any]) -> tuple[Any, Any]:
     from sottovoce.voice.audio import Limits, decode_into
 
     limits = Limits(max_analysed_s=LONGEST_S, max_declared_s=LONGEST_S)
-    return decode_into(source, begin, limits=limits, channel=request.channel)
+    try:
+        return decode_into(source, begin, limits=limits, channel=request.channel)
+    except AudioRejected as error:
+        if error.reason != "too_long":
+            raise
+        raise AudioRejected(
+            f"The recording is longer than {LONGEST_S / 3600:g} hours.",
+            hint="Cut it into parts, and measure each.",
+            reason="too_long",
+        ) from None
+
+
+def _cut(facts: Facts) -> tuple[str, ...]:
+    """Of a recording that does not declare its length the rest is not measured."""
+    if "cut" not in facts.flags:
+        return ()
+    return (f"cut: only the first {LONGEST_S / 3600:g} hours were measured",)
 
 
 class _Told:
