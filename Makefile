@@ -73,6 +73,7 @@ bench-features: $(VENV)/.run-installed .opensmile-venv/.installed  ## CPU time o
 figures: $(VENV)/.dev-installed bench  ## every figure of the documentation anew: benchmarks, installed size, corpus
 	@$(BIN)/python scripts/installed_size.py --record
 	@$(BIN)/python scripts/analyze_corpus.py --record
+	@$(BIN)/python scripts/compare_device.py --chromium --record
 
 promises: $(VENV)/.dev-installed  ## write docs/reference/promises.md from the tests
 	@$(BIN)/python scripts/promises.py

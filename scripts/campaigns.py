@@ -79,7 +79,7 @@ CAMPAIGNS = (
     ),
     Campaign(
         "planted-bugs", "bugs planted in a copy of the source: the tests have to fail on each",
-        ("tests/faults/planted_bugs.py",), 3600, ("--help",),
+        ("tests/faults/planted_bugs.py",), 3600, ("the key of a recording",),
     ),
 )  # fmt: skip
 

@@ -6,7 +6,8 @@
  *     extractor.cancel();   // ends the worker at once; what waits is refused with the code `cancelled`
  *     extractor.close();
  *
- * Samples are handed over, not copied: the page's own array is empty afterwards (`keep` makes a copy instead).
+ * Samples are handed over, not copied: the page's own array is empty afterwards (`keep` makes a copy instead, and so
+ * does a view of a part).
  * Under Trusted Types the worker's address is made by the policy `sottovoce`, and by no other.
  */
 
@@ -47,7 +48,8 @@ export class Extractor {
       return Promise.reject(new UsageError("Samples are one channel: a Float32Array or a Float64Array."));
     }
     const id = ++this.#last;
-    const sent = keep ? samples.slice() : samples;
+    const whole = samples.buffer instanceof ArrayBuffer && samples.buffer.byteLength === samples.byteLength;
+    const sent = keep || !whole ? samples.slice() : samples;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject, onProgress });
       this.#running().postMessage({ id, samples: sent, sampleRate_hz, profile, flags }, [sent.buffer]);

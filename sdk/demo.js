@@ -43,7 +43,7 @@ async function take(source) {
     const start = performance.now();
     const features = await extractor.features(samples, sampleRate_hz, options);
     present(features, (performance.now() - start) / 1000);
-    show("done", "Measured. The recording itself is already gone.");
+    show("done", "Measured. The page keeps no copy of the recording.");
   } catch (error) {
     tell(error);
   } finally {

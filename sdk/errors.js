@@ -44,7 +44,7 @@ export class AudioRejected extends SottovoceError {
 /** The person stopped it, or the page did. */
 export class Cancelled extends SottovoceError {
   constructor() {
-    super("cancelled", "The analysis was stopped.");
+    super("cancelled", "Stopped before there was a result.");
   }
 }
 

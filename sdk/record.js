@@ -15,9 +15,10 @@
  * 6. Samples come by AudioWorklet, never by MediaRecorder: its formats are lossy and differ from browser to browser.
  */
 
-import { RecorderError } from "./errors.js";
+import { Cancelled, RecorderError } from "./errors.js";
 
 const WORKLET = new URL("./record-worklet.js", import.meta.url);
+const SETTLED_S = 0.1;
 const STOP_PATIENCE_S = 2; // for an audio thread that does not answer
 
 /** @typedef {"idle" | "asking" | "ready" | "recording" | "stopped"} State */
@@ -47,6 +48,7 @@ export class Recorder {
   state = "idle";
   /** @type {((reason: string) => void) | undefined} */
   #end;
+  #stopped = false;
 
   /** @param {Options} [options] */
   constructor({ most_s = 30, onState = () => {}, onCue = () => {}, onLevel = () => {} } = {}) {
@@ -59,14 +61,17 @@ export class Recorder {
   /**
    * Record until `stop()`, the maximum, a hidden page or the end of the microphone.
    *
-   * Throws RecorderError with the reason `busy`, `unsupported`, `denied`, `no_microphone` or `hidden`.
+   * Throws RecorderError with the reason `busy`, `unsupported`, `denied`, `no_microphone` or `hidden`, and Cancelled
+   * where `stop()` comes before it began.
    * @returns {Promise<Recording>}
    */
   async record() {
     if (this.state !== "idle" && this.state !== "stopped") {
       throw new RecorderError("This recorder is already at work.", { reason: "busy" });
     }
+    this.#stopped = false;
     this.#tell("asking");
+    let heard = false;
     /** @type {MediaStream | undefined} */
     let stream;
     /** @type {AudioContext | undefined} */
@@ -76,19 +81,22 @@ export class Recorder {
       const [track] = stream.getAudioTracks();
       context = await contextFor(track);
       this.#tell("ready");
+      heard = true;
       await this.onCue("start");
+      if (this.#stopped) throw new Cancelled();
       const taken = await this.#take(stream, context);
       return finished(taken, track.getSettings(), context.sampleRate);
     } finally {
       stream?.getTracks().forEach((track) => track.stop());
       await context?.close();
       this.#tell("stopped");
-      await this.onCue("end");
+      if (heard) await this.onCue("end");
     }
   }
 
   /** End the recording; `record()` then gives it. */
   stop() {
+    this.#stopped = true;
     this.#end?.("asked");
   }
 
@@ -203,12 +211,20 @@ async function microphone() {
   }
 }
 
-/** A context at the microphone's own rate: another one would resample. @param {MediaStreamTrack} track */
+/**
+ * A context at the microphone's own rate: another one would resample. Nothing is played, so large buffers cost nothing
+ * and lose less on a busy device.
+ * @param {MediaStreamTrack} track
+ */
 async function contextFor(track) {
   const { sampleRate } = track.getSettings();
-  const context = new AudioContext(sampleRate ? { sampleRate } : {});
+  const context = new AudioContext({ latencyHint: "playback", ...(sampleRate ? { sampleRate } : {}) });
   await context.audioWorklet.addModule(WORKLET);
   await context.resume();
+  // A context that has just started leaves out its first frames: they would be a gap in the recording.
+  for (let i = 0; i < 100 && context.currentTime < SETTLED_S; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
   return context;
 }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,7 +18,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sottovoce import settings as configuration
 from sottovoce.audit import archive, checkpoint
@@ -92,6 +92,10 @@ from sottovoce.usecases.sequencer import Sequencer
 from sottovoce.usecases.trail import Trail
 from sottovoce.usecases.vault import Vault
 from sottovoce.usecases.witnessing import Witnessing
+
+if TYPE_CHECKING:
+    from sottovoce.model.canonical import JsonValue
+    from sottovoce.usecases.models import VerifiedModel
 
 T = TypeVar("T")
 LIBRARY = Caller(actor="operator", channel="library")
@@ -584,6 +588,13 @@ class Platform:
         """A new signing key, introduced by a statement that the old one signs; the new document."""
         return self._verb(lambda: self._replace_identity(caller))
 
+    def sign_model_card(self, body: Mapping[str, JsonValue], *, model: bytes) -> str:
+        """The card of a model file, signed by this home's identity (docs/reference/model-file.md). IntegrityError
+        where body and file are not of each other."""
+        from sottovoce.usecases import models
+
+        return models.issue_card(body, model, identity=self.keyring.identity())
+
     def verify_audit(self, *, since: str | None = None) -> AuditReport:
         """Recompute the whole audit log. `since`: a text from outside the home with one signed checkpoint or many (a
         checkpoint, a witness's file, a receipt), which the log is compared with. IntegrityError, UnknownSigner."""
@@ -644,7 +655,8 @@ class Platform:
         )  # fmt: skip
         doctor = Doctor(
             database=self._adapters.database, keyring=self.keyring, extractor=self._adapters.extractor,
-            oversight=self._oversight, witnessing=self._witnessing, sweep=self._sweep, cases=self._cases, policy=self._policy,
+            oversight=self._oversight, witnessing=self._witnessing, sweep=self._sweep, cases=self._cases,
+            policy=self._policy,
         )  # fmt: skip
         return doctor.checks(host)
 
@@ -878,6 +890,18 @@ def verify_receipt(text: str, *, key: str | None = None, home: Path | None = Non
     that the receipt brings along is never enough.
     """
     return receipts.verify(text, trusted=receipts.trusted_keys(_pinned_document(key, home)))
+
+
+def verify_model(
+    model: bytes, card: str, *, key: str | None = None, home: Path | None = None, profile: str | None = None,
+    demonstration: bool = False,
+) -> VerifiedModel:  # fmt: skip
+    """Check a model file and its signed card offline against a pinned key (as verify_receipt). IntegrityError,
+    UnknownSigner; UsageError for a model of another `profile`, or for a demonstration that none was asked for."""
+    from sottovoce.usecases import models
+
+    trusted = receipts.trusted_keys(_pinned_document(key, home))
+    return models.open_model(model, card, trusted=trusted, profile=profile, demonstration=demonstration)
 
 
 def _pinned_document(key: str | None, home: Path | None) -> str:

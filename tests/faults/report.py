@@ -134,7 +134,7 @@ def kills(given: argparse.Namespace) -> Part:
     )
     for what in found["dirty"]:
         print(what)
-    return text, len(found["dirty"]) + left
+    return text, len(found["dirty"]) + left + int(found["kills"] < found["wanted"])
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], Part]] = {

@@ -82,6 +82,9 @@ def test_M53_a_recording_is_shown_heard_and_ends_by_itself(watched):
     stopped = watched.evaluate("record(20, {stopAfter_s: 0.4})")
     assert stopped["endedBy"] == "asked"
     assert 0 < stopped["count"] < 5 * stopped["sampleRate_hz"]
+    early = watched.evaluate("record(20, {stopAfter_s: 0.0001})")
+    assert early["code"] == "cancelled"
+    assert early["states"] == ["asking", "ready", "stopped"]
 
 
 def test_M53_a_hidden_page_does_not_record(watched):

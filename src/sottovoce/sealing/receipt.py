@@ -34,7 +34,7 @@ from sottovoce.errors import IntegrityError, UnknownSigner, UsageError
 from sottovoce.model.canonical import JsonValue, canonical_json
 
 ReceiptKind = Literal[
-    "recording", "consent", "termination", "erasure", "expiry", "identity", "export", "import", "request"
+    "recording", "consent", "termination", "erasure", "expiry", "identity", "export", "import", "request", "model"
 ]  # fmt: skip
 RECEIPT_KINDS: tuple[str, ...] = get_args(ReceiptKind)
 

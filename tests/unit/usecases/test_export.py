@@ -233,13 +233,16 @@ def test_F25_an_erasure_that_comes_in_between_wins_over_the_export(
         erase()
         return unpatched(*given, **named)
 
+    written: list[Path] = []
     if when == "while it is read":
         monkeypatch.setattr(portable, "pack", pack_late)
+        monkeypatch.setattr(export_file, "write_new", lambda path, data: written.append(path))
     else:
         monkeypatch.setattr(export_file, "write_new", write_late)
     with pytest.raises(Conflict, match="being erased"):
         hall.platform.export_person(subject="anna", out=tmp_path / "anna.zip", caller=hall.caller)
     assert list(tmp_path.glob("*.zip")) == []
+    assert written == []
 
 
 # --- the file ---------------------------------------------------------------------------------------------
@@ -311,6 +314,18 @@ def test_any_single_changed_byte_of_a_package_is_found() -> None:
         changed[place] ^= 1
         with pytest.raises((IntegrityError, UnknownSigner)):
             portable.unpack(bytes(changed), trusted=TRUSTED)
+
+
+@pytest.mark.parametrize("change", [{"a.json": b"[]"}, {"c.json": b"{}"}, {"a.json": None}])
+def test_a_package_packed_anew_with_another_content_is_refused(change: dict[str, bytes | None]) -> None:
+    """A zip that was unpacked, changed and packed again is not what was signed."""
+    data = portable.pack({"a.json": b"{}", "b.csv": b"x"}, {"subject_id": "s"}, sign=_sign)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members: dict[str, bytes | None] = {name: archive.read(name) for name in archive.namelist()}
+    anew = {name: content for name, content in {**members, **change}.items() if content is not None}
+    with pytest.raises(IntegrityError) as refused:
+        portable.unpack(portable._zip(anew), trusted=TRUSTED)
+    assert refused.value.reason == "export_altered"
 
 
 @settings(max_examples=40)

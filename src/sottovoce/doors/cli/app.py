@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sottovoce.model.outcome import ArchiveOutcome, VerifiedProof
     from sottovoce.sealing.receipt import Receipt
 
-_GROUPS = {"retention", "consent", "keys", "audit", "export", "requests"}
+_GROUPS = {"retention", "consent", "keys", "audit", "export", "requests", "models"}
 
 
 class Front(App):

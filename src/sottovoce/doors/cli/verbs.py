@@ -49,6 +49,7 @@ SECTIONS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
         (
             Verb("features", "features:features", "FILE... [-o OUT]",
                  "Compute 88 features of your own files; nothing is stored."),
+            Verb("models", "models:app", "show|verify|export", "Show, verify and export model files."),
         ),
     ),
     (

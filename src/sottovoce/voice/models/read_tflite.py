@@ -25,9 +25,14 @@ from sottovoce.voice.models.write_tflite import about_to_bytes
 
 MAXIMUM_BYTES = 1 << 20
 _MOST_TENSORS, _MOST_OPERATORS, _MOST_ABOUT_BYTES = 64, 32, 4096
-_INPUTS = {
-    tflite.DEQUANTIZE: 1, tflite.FULLY_CONNECTED: 3, tflite.LOGISTIC: 1, tflite.MUL: 2, tflite.SOFTMAX: 1, tflite.SUB: 2,
-}  # fmt: skip
+_INPUTS = {  # how many each operator has
+    tflite.DEQUANTIZE: 1,
+    tflite.FULLY_CONNECTED: 3,
+    tflite.LOGISTIC: 1,
+    tflite.MUL: 2,
+    tflite.SOFTMAX: 1,
+    tflite.SUB: 2,
+}
 _OPTIONS = {tflite.FULLY_CONNECTED: tflite.FULLY_CONNECTED_OPTIONS, tflite.SOFTMAX: tflite.SOFTMAX_OPTIONS}
 _T = TypeVar("_T")
 _ITEM_TYPES = {tflite.FLOAT32: "<f4", tflite.FLOAT16: "<f2", tflite.INT8: "i1"}
@@ -127,7 +132,7 @@ class _Graph:
         if layers < 1 or main[:-1] != [tflite.SUB, tflite.MUL, *middle] or main[-1] not in ends:
             raise malformed()
         parts = self._parts()
-        if self._used != set(range(len(self._tensors))):
+        if self._made or self._used != set(range(len(self._tensors))):
             raise malformed()
         output: Output = "sigmoid" if main[-1] == tflite.LOGISTIC else "softmax"
         return Network(parts[0].bias, parts[1].bias, tuple(parts[2:]), output, about)

@@ -64,7 +64,7 @@ def test_M99_features_are_the_same_with_and_without_a_compiler(profile):
 @needs_compiled
 @pytest.mark.parametrize("rate_hz", [8000, 32000, 44100, 48000])
 def test_M99_it_holds_at_every_rate(rate_hz):
-    """The same at other sample rates, resampled and as they are."""
+    """With and without a C compiler the numbers are the same at every sample rate, resampled or not."""
     clip = voice(1.0, rate_hz)
     for native in (False, True):
         with_it, without = both(extract, clip, rate_hz, native=native)
@@ -74,7 +74,7 @@ def test_M99_it_holds_at_every_rate(rate_hz):
 @needs_compiled
 @pytest.mark.shared
 def test_M99_it_holds_on_real_speech(shared_data):
-    """The same on real recordings of several people."""
+    """With and without a C compiler the numbers of real recordings of several people are the same."""
     files = sorted((shared_data / "librispeech").rglob("*.flac"))[::60]
     files += sorted((shared_data / "fsdd").rglob("*.flac"))[::120]
     for file in files:

@@ -1,0 +1,194 @@
+"""models show, verify, export: one model file for everywhere, and the signed card that travels with it.
+
+Rules upheld here:
+- A card's key comes from --key or from the home's pinned identity, never from the card.
+- `show` tells what a file and a card claim, and says so; only `verify` says what holds.
+- Nothing is overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from sottovoce.doors.cli.console import printable
+from sottovoce.doors.cli.errors import OK
+from sottovoce.doors.cli.files import read_small, read_text
+from sottovoce.doors.cli.world import COMMON, Common, Outside
+from sottovoce.errors import UsageError
+
+if TYPE_CHECKING:
+    from sottovoce.voice.models.read_tflite import ModelFile
+
+CARD_SUFFIX = ".card.json"
+
+app = App(name="models", help="Show, verify and export model files.")
+
+File = Annotated[Path, Parameter(help="A model file (.tflite).")]
+CardFile = Annotated[Path | None, Parameter(help="Its signed card (else FILE.card.json).")]
+
+
+@app.command
+def show(file: File, /, *, card: CardFile = None, common: Common = COMMON, world: Outside) -> int:
+    """Show what a model file says of itself, and what its card claims.
+
+    Nothing is verified here: see `models verify`.
+
+    For example:
+      sottovoce models show apparent-sex.tflite
+    """
+    from sottovoce.sealing.receipt import parse_receipt
+    from sottovoce.voice.models.read_tflite import read_tflite
+
+    model = read_tflite(read_small(file))
+    beside = card or _beside(file)
+    claimed = parse_receipt(read_text(beside)).body if card or beside.exists() else None
+    payload = {**_payload(model), "verified": False, "card": claimed}
+    world.answer(common, payload, _shown(model, claimed, "not verified"))
+    return OK
+
+
+@app.command
+def verify(
+    file: File,
+    /,
+    *,
+    card: CardFile = None,
+    key: Annotated[Path | None, Parameter(help="The signer's identity file (else this home's own).")] = None,
+    profile: Annotated[
+        Literal["compat", "corrected"] | None, Parameter(help="The profile it is to be run on.")
+    ] = None,
+    demonstration: Annotated[bool, Parameter(help="Accept a model that is a demonstration only.")] = False,
+    common: Common = COMMON,
+    world: Outside,
+) -> int:
+    """Check a model file and its signed card offline, against a pinned key.
+
+    Refused: a signature that does not fit, a signer whom nobody pinned, a file
+    that its card does not name, features of another profile, a demonstration
+    that none was asked for.
+
+    For example:
+      sottovoce models verify apparent-sex.tflite --key clinic.identity.json
+    """
+    from sottovoce import app as house
+    from sottovoce.settings import default_home
+
+    found = house.verify_model(
+        read_small(file),
+        read_text(card or _beside(file)),
+        key=None if key is None else read_text(key),
+        home=common.folder or default_home(),
+        profile=profile,
+        demonstration=demonstration,
+    )
+    payload = {
+        **_payload(found.model),
+        "verified": True,
+        "key_id": found.key_id,
+        "card": dict(found.card.body),
+    }
+    world.answer(
+        common, payload, _shown(found.model, found.card.body, f"verified, signed by {found.key_id[:16]}")
+    )
+    return OK
+
+
+@app.command(name="export")
+def export_model(
+    file: File,
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="The file to write; it must not exist.")],
+    format: Annotated[Literal["tflite", "onnx"], Parameter(help="Which kind of file.")] = "tflite",
+    quantise: Annotated[Literal["none", "f16", "int8"], Parameter(help="How to store the weights.")] = "none",
+    common: Common = COMMON,
+    world: Outside,
+) -> int:
+    """Write a model as a smaller file, or as its .onnx twin.
+
+    The same model always gives the same bytes: a card can name them beforehand.
+    Weights are stored smaller and made float32 again before anything is
+    computed, so every runtime gives the same values for the same file.
+
+    For example:
+      sottovoce models export apparent-sex.tflite --quantise int8 --out small.tflite
+      sottovoce models export apparent-sex.tflite --format onnx --out model.onnx
+    """
+    from hashlib import sha256
+
+    from sottovoce.usecases import models
+    from sottovoce.voice.models.read_tflite import read_tflite
+
+    data = models.export(read_tflite(read_small(file)), form=format, quantise=quantise)
+    _write_new(out, data)
+    digest = sha256(data).hexdigest()
+    payload = {
+        "file": str(out),
+        "format": format,
+        "quantise": quantise,
+        "sha256": digest,
+        "size_bytes": len(data),
+    }
+    world.answer(common, payload, f"{printable(str(out))}: {len(data)} bytes, sha256 {digest}")
+    return OK
+
+
+def _beside(file: Path) -> Path:
+    """Where a card is looked for when none is named."""
+    return file.with_name(file.name + CARD_SUFFIX)
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except FileExistsError:
+        raise UsageError("The file exists already.", hint="Name another one, or remove it first.") from None
+    except OSError:
+        raise UsageError(
+            "The file cannot be written there.", hint="Check the folder and its permissions."
+        ) from None
+
+
+def _payload(model: ModelFile) -> dict[str, object]:
+    about = model.network.about
+    return {
+        "sha256": model.sha256,
+        "size_bytes": model.size_bytes,
+        "weights": model.precision,
+        "widths": list(model.network.widths),
+        "output": model.network.output,
+        "attribute": about.attribute,
+        "labels": list(about.labels),
+        "feature_profile": about.feature_profile,
+        "feature_version": about.feature_version,
+    }
+
+
+def _shown(model: ModelFile, card: Mapping[str, Any] | None, standing: str) -> str:
+    about = model.network.about
+    widths = "-".join(str(width) for width in model.network.widths)
+    lines = [
+        f"infers    {about.attribute}: {', '.join(about.labels)}",
+        f"features  {about.feature_profile}, {about.feature_version}",
+        f"network   {widths}, {model.network.output}, weights {model.precision}, {model.size_bytes} bytes",
+        f"sha256    {model.sha256}",
+        f"card      {standing if card is not None else 'none given'}",
+    ]
+    lines += [
+        f"  {name:<16} {_words(value)}" for name, value in sorted((card or {}).items()) if name != "files"
+    ]
+    return "\n".join(printable(line) for line in lines)
+
+
+def _words(value: object) -> str:
+    """A value of a card on one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_words(inner)}" for name, inner in sorted(value.items()))
+    if isinstance(value, list | tuple):
+        return "; ".join(_words(inner) for inner in value) or "none"
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
