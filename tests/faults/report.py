@@ -27,7 +27,8 @@ SHAPES = {  # scenario -> in which shape the audio of that home came
     "grant": "none yet", "refuse": "sealed body", "withdraw": "sealed body", "analyze": "inline",
     "analyze-once": "inline", "analyze-unlink": "inline", "submit": "sealed body", "work": "sealed body",
     "hold": "sealed body", "retry": "sealed body", "expire": "both", "erase": "both", "erase-session": "both",
-    "rotate": "both", "identity": "inline",
+    "rotate": "both", "identity": "inline", "ask": "inline", "case": "inline", "lift": "inline", "restrict": "both",
+    "rectify": "inline", "export": "inline", "import": "none yet",
 }  # fmt: skip
 EVERY_CALL = (
     "analyze",
