@@ -546,7 +546,15 @@ class Platform:
 
     def sweep(self, *, dry_run: bool = False, caller: Caller = LIBRARY) -> SweepReport:
         """Discard what is overdue, finish what was interrupted, expire what is due, collect orphans."""
-        return self._sweep.preview() if dry_run else self._verb(lambda: self._sweep.sweep(caller=caller))
+        if dry_run:
+            return self._sweep.preview()
+
+        def work() -> SweepReport:
+            report = self._sweep.sweep(caller=caller)
+            self._cases.resume(caller=caller)
+            return report
+
+        return self._verb(work)
 
     def now(self) -> datetime:
         """The time that deadlines and promises of this home go by."""

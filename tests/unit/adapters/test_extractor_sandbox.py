@@ -126,7 +126,7 @@ def test_X18_a_recording_that_needs_too_much_memory_is_its_own_failure(clip: int
     """Running out of memory is an error of that recording, with a reason of its own."""
     soundfile.write(tmp_path / "wide.wav", np.zeros((30 * 96_000, 2), np.int16), 96_000)
     fd = os.open(tmp_path / "wide.wav", os.O_RDONLY | os.O_NONBLOCK)
-    with SealedExtractor(memory_limit_bytes=8 << 20) as small, pytest.raises(ExtractionFailed) as caught:
+    with SealedExtractor(memory_limit_bytes=2 << 20) as small, pytest.raises(ExtractionFailed) as caught:
         small.extract(Descriptor(fd), ExtractOptions())
     os.close(fd)
     assert caught.value.reason == "child_memory"

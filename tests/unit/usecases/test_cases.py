@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from sottovoce.errors import Conflict, NotFound, StorageError, UsageError
 from sottovoce.model.mark import MarkKind
-from sottovoce.model.request import CaseKind
+from sottovoce.model.request import CaseKind, CaseState
 from sottovoce.sealing import receipt as receipts
 
 Hall = Any
@@ -301,6 +302,23 @@ def test_C14b_a_case_that_was_killed_in_the_middle_is_resumed(
     with hall.database.read() as tx:
         assert tx.subjects.ids() == ()
     assert hall.kinds_of_events().count("request.closed") == 1
+
+
+def test_C14b_a_sweep_finishes_what_was_decided_too(hall: Hall) -> None:
+    """Where a service runs for long, what was decided and interrupted is finished by the next sweep."""
+    hall.grant()
+    case = _open(hall, CaseKind.HUMAN_REVIEW, proof="x")
+    with hall.database.begin() as tx:
+        stored = tx.cases.get(case.id)
+        closing = replace(stored, state=CaseState.CLOSING, outcome="fulfilled")
+        assert tx.cases.swap(closing, expected=stored)
+    hall.platform.sweep(dry_run=True, caller=hall.caller)
+    assert hall.platform.request(case.id).state == "closing"
+    hall.platform.sweep(caller=hall.caller)
+    assert (hall.platform.request(case.id).state, hall.platform.request(case.id).identity_kept) == (
+        "closed",
+        False,
+    )
 
 
 def test_two_who_end_the_same_case_end_it_once(hall: Hall) -> None:
