@@ -12,6 +12,7 @@ import argparse
 import base64
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def network(widths: tuple[int, ...], output: Output, seed: int) -> Network:
     dice = np.random.default_rng(seed)
     layers: list[Any] = [
         (dice.normal(size=(after, before)) * np.sqrt(2 / before), dice.normal(size=after) * 0.1)
-        for before, after in zip(widths, widths[1:], strict=False)
+        for before, after in pairwise(widths)
     ]
     labels = ("no", "yes") if output == "sigmoid" else tuple(f"label {i}" for i in range(widths[-1]))
     return make_network(

@@ -204,7 +204,9 @@ class _Graph:
         if kind != tflite.INT8:
             tensor.only(0, 1, 2, 3)
             return values
-        return values * _scales(tensor, shape)[:, None]
+        with np.errstate(over="ignore"):  # Network refuses what is not finite
+            scaled: Floats = values * _scales(tensor, shape)[:, None]
+        return scaled
 
     def _width(self, index: int) -> int:
         """The width of a tensor that is computed: (1, width) float32, nothing stored."""

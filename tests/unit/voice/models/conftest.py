@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def a_network() -> MakeNetwork:
         dice = np.random.default_rng(seed)
         layers = [
             (dice.normal(size=(after, before)) * np.sqrt(2 / before), dice.normal(size=after) * 0.1)
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in pairwise(widths)
         ]
         labels = ("no", "yes") if output == "sigmoid" else tuple(f"label {i}" for i in range(widths[-1]))
         about = About("nothing", labels, "compat", "egemaps-88/1")

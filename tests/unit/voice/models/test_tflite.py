@@ -126,7 +126,8 @@ def only_ours(data):
     try:
         network = read_tflite(data).network
     except IntegrityError as refusal:
-        assert refusal.reason == "model_malformed"
+        if refusal.reason != "model_malformed":
+            raise
         return False
     assert all(np.isfinite(layer.weights).all() for layer in network.layers)
     return True
@@ -140,9 +141,8 @@ def test_M65_broken_model_files_are_refused_with_their_code(vectors):
     assert not only_ours(bytes(MAXIMUM_BYTES + 1))
 
 
-@pytest.mark.parametrize("quantise", PRECISIONS)
-def test_every_cut_and_every_flipped_bit_of_the_structure_ends_in_our_own_refusal(quantise, a_network):
-    good = write_tflite(a_network((2, 2, 1)), quantise=quantise)
+def test_every_cut_and_every_flipped_bit_ends_in_our_own_refusal(a_network):
+    good = write_tflite(a_network((2, 2, 1)), quantise="int8")
     assert only_ours(good)
     # the last bytes may be padding
     assert not any(only_ours(good[:end]) for end in range(len(good) - 16))
