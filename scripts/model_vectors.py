@@ -19,6 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sottovoce.voice.models import tflite
+from sottovoce.voice.models import write_tflite as writing
+from sottovoce.voice.models.flatbuffer import Number, Table
 from sottovoce.voice.models.network import PRECISIONS, About, Network, Output, make_network, run
 from sottovoce.voice.models.read_tflite import read_tflite
 from sottovoce.voice.models.write_tflite import write_tflite
@@ -87,8 +90,49 @@ def refused() -> list[dict[str, str]]:
         "root_at_itself": bytes(4) + good[4:],
         "not_a_number": _with_first_weight(good, float("nan")),
         "endless": _with_first_weight(good, float("inf")),
+        **odd_graphs(),
     }
     return [{"name": name, "file": base64.b64encode(data).decode()} for name, data in bad.items()]
+
+
+class _Twice(writing._Graph):
+    """The mean is used as gain too."""
+
+    def constant(self, values: Any, name: str) -> int:
+        return 1 if name == "gain" else super().constant(values, name)
+
+
+class _Hot(writing._Graph):
+    """A softmax of another temperature."""
+
+    def operator(
+        self, code: int, inputs: list[int], output: int, kind: int = 0, options: Table | None = None
+    ) -> None:
+        beta = Table({0: Number("f", 2.0)})
+        super().operator(code, inputs, output, kind, beta if code == tflite.SOFTMAX else options)
+
+
+class _Late(writing._Graph):
+    """The weights are made float32 after they were used."""
+
+    def root(self, first: int, last: int, about: int) -> Table:
+        self.operators[2:4] = reversed(self.operators[2:4])
+        return super().root(first, last, about)
+
+
+def odd_graphs() -> dict[str, bytes]:
+    """Sound files of graphs that are not ours."""
+    made = network((3, 1), "sigmoid", 12)
+    spare, unused = writing._Graph("none"), writing._Graph("f16")
+    spare.value("spare", 3)
+    unused.weights(made.layers[0].weights, "spare")
+    return {
+        "tensor_without_use": spare.file(made),
+        "weights_without_use": unused.file(made),
+        "tensor_used_twice": _Twice("none").file(made),
+        "weights_made_too_late": _Late("f16").file(made),
+        "softmax_of_another_temperature": _Hot("none").file(network((3, 2), "softmax", 12)),
+    }
 
 
 def _with_first_weight(good: bytes, value: float) -> bytes:

@@ -14,6 +14,7 @@ export { PROFILES } from "./egemaps/extract.js";
 export { AudioRejected, Cancelled, RecorderError, SottovoceError, UsageError } from "./errors.js";
 export { egemaps } from "./features.js";
 export { voiceProfile } from "./insight.js";
+export { hashOf, readModel, runModel } from "./model.js";
 export { FEATURE_NAMES } from "./names.js";
 export { Recorder, tone } from "./record.js";
 export { readWav } from "./wav.js";

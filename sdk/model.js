@@ -1,434 +1,117 @@
 /**
- * A model file on the device: read with nothing in it believed, and run. The twin of voice/models/ in Python.
+ * A model file on the device: the small networks of `sottovoce models`, read and run without any runtime.
  *
- *     const model = await readModel(bytes, { sha256, profile: "compat", version: "egemaps-88/1" });
- *     model.run(features.values)       Float64Array: the probability of label 1 (sigmoid), or of each label (softmax)
+ *     const model = readModel(await response.arrayBuffer());
+ *     const [probability] = runModel(model, features);
  *
- * Rules upheld here:
- * 1. Every number of the file is checked against its bounds before it is used; nothing is allocated by it.
- * 2. Exactly the graph of docs/reference/model-file.md is read; any other field, operator, order or type is refused.
- * 3. A file with another hash than the one asked for, or made for other features, is not run.
+ * Rules upheld here, as on the Python side (voice/models/read_tflite.py):
+ * 1. A file is at most 1 MiB; every number in it is checked against the file's bounds before it is used.
+ * 2. Only the graph that our writer makes is read: (x - mean) * gain, fully connected layers, a sigmoid or softmax.
+ *    Another operator, order, option or type, an unknown field, a tensor used twice or not at all is refused.
+ * 3. Weights are finite. UsageError (reason `model_malformed`) is the only way to fail.
+ * 4. A model never runs on features of another profile or version than it was made for.
  *
- * The signature of a model's card is not checked here: take `sha256` from a card that was verified before.
+ * Who may be trusted is decided before: by the signature on the model's card and its SHA-256 (`hashOf`).
  */
 
-import { SottovoceError, UsageError } from "./errors.js";
+import { UsageError } from "./errors.js";
 
 const MAXIMUM_BYTES = 1 << 20;
 const MOST_TENSORS = 64;
 const MOST_OPERATORS = 32;
-const MOST_LAYERS = 8;
-const MOST_WIDTH = 1024;
-const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/u;
+const MOST_ABOUT_BYTES = 4096;
 const FORMAT = "sottovoce-model/1";
-const SUB = 41, MUL = 18, DENSE = 9, LOGISTIC = 14, SOFTMAX = 25, DEQUANTIZE = 6;
-const FLOAT32 = 0, FLOAT16 = 1, INT8 = 9;
-/** @type {Record<number, number>} operator -> how many inputs it has */
-const INPUTS = { [SUB]: 2, [MUL]: 2, [DENSE]: 3, [LOGISTIC]: 1, [SOFTMAX]: 1, [DEQUANTIZE]: 1 };
-/** @type {Record<number, number>} operator -> type of its options */
-const OPTIONS = { [DENSE]: 8, [SOFTMAX]: 9 };
-/** @type {Record<number, number>} */
-const ITEM_BYTES = { [FLOAT32]: 4, [FLOAT16]: 2, [INT8]: 1 };
-const PRECISIONS = { [FLOAT32]: "none", [FLOAT16]: "f16", [INT8]: "int8" };
+const MAXIMUM_LAYERS = 8;
+const MAXIMUM_WIDTH = 1024;
+const WORD = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]{1,64}$/u; // printable
+const METADATA_NAME = "sottovoce";
+
+// numbers of the TensorFlow Lite schema, version 3
+const [FLOAT32, FLOAT16, INT8] = [0, 1, 9];
+const [DEQUANTIZE, FULLY_CONNECTED, LOGISTIC, MUL, SOFTMAX, SUB] = [6, 9, 14, 18, 25, 41];
+/** @type {Record<number, number>} how many inputs each operator has */
+const INPUTS = { [DEQUANTIZE]: 1, [FULLY_CONNECTED]: 3, [LOGISTIC]: 1, [MUL]: 2, [SOFTMAX]: 1, [SUB]: 2 };
+/** @type {Record<number, number>} the kind of options each operator has */
+const OPTIONS = { [FULLY_CONNECTED]: 8, [SOFTMAX]: 9 };
+/** @type {Record<number, number>} bytes of one stored value */
+const WIDTHS = { [FLOAT32]: 4, [FLOAT16]: 2, [INT8]: 1 };
 
 /**
- * @typedef {{attribute: string, feature_profile: string, feature_version: string, labels: string[]}} About
- * @typedef {{weights: Float32Array, bias: Float32Array}} Dense  weights row by row, a row for each output
- * @typedef {{code: number, inputs: number[], output: number, options: Table | null}} Step
+ * @typedef {{weights: Float32Array, bias: Float32Array}} Layer weights row after row, one row for each output
+ * @typedef {object} Model
+ * @property {Float32Array} mean @property {Float32Array} gain
+ * @property {Layer[]} layers
+ * @property {"sigmoid" | "softmax"} output
+ * @property {string} attribute what it infers
+ * @property {string[]} labels
+ * @property {string} profile @property {string} version of the features it was made for
  */
 
-/** A model that was read; `run` is all there is to do with it. */
-export class Model {
-  /**
-   * @param {{mean: Float32Array, gain: Float32Array, layers: Dense[], output: string, about: About,
-   *   precision: string, sha256: string}} parts
-   */
-  constructor({ mean, gain, layers, output, about, precision, sha256 }) {
-    this.mean = mean;
-    this.gain = gain;
-    this.layers = layers;
-    this.output = output;
-    this.about = about;
-    this.precision = precision;
-    this.sha256 = sha256;
-  }
-
-  /**
-   * @param {ArrayLike<number>} values one for each input, finite
-   * @returns {Float64Array} 0..1
-   */
-  run(values) {
-    if (values.length !== this.mean.length || !Array.prototype.every.call(values, Number.isFinite)) {
-      throw new UsageError("A model takes finite numbers, one for each input.", { reason: "model_input" });
-    }
-    let now = Float64Array.from(this.mean, (mean, i) =>
-      Math.fround(Math.fround(Math.fround(values[i]) - mean) * this.gain[i]),
-    );
-    const standard = now;
-    this.layers.forEach((layer, i) => {
-      now = affine(layer, now, i < this.layers.length - 1);
-    });
-    const out = this.output === "sigmoid" ? now.map(sigmoid) : softmax(now);
-    if (!standard.every(Number.isFinite) || !out.every(Number.isFinite)) {
-      throw new UsageError("These values are far outside of what the model can take.", { reason: "model_overflow" });
-    }
-    return out;
+/** @param {ArrayBuffer} data @returns {Model} */
+export function readModel(data) {
+  try {
+    if (data.byteLength > MAXIMUM_BYTES) throw malformed();
+    return new Reader(new DataView(data)).model();
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw malformed(); // a view that was asked beyond its end, text that is no text, JSON that is none
   }
 }
 
 /**
- * The model in a file; refused with the code `model_malformed` where it is not exactly one of ours, `model_hash` or
- * `model_profile` where it is not the one that was asked for.
- *
- * @param {ArrayBuffer | Uint8Array} data
- * @param {{sha256?: string, profile?: string, version?: string}} [asked]
- * @returns {Promise<Model>}
+ * The probability of label 1 (sigmoid), or of each label (softmax).
+ * @param {Model} model
+ * @param {{values: ArrayLike<number>, profile: string, version: string}} features
+ * @returns {number[]}
  */
-export async function readModel(data, { sha256, profile, version } = {}) {
-  const bytes = Uint8Array.from(data instanceof Uint8Array ? data : new Uint8Array(data));
-  if (bytes.length > MAXIMUM_BYTES) throw malformed();
-  const hash = hex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
-  if (sha256 !== undefined && sha256 !== hash) {
-    throw new SottovoceError("integrity", "This is not the model file that its card is about.", { reason: "model_hash" });
-  }
-  const model = new Model({ ...parse(bytes), sha256: hash });
-  const { feature_profile, feature_version } = model.about;
-  if ((profile ?? feature_profile) !== feature_profile || (version ?? feature_version) !== feature_version) {
+export function runModel(model, { values, profile, version }) {
+  if (profile !== model.profile || version !== model.version) {
     throw new UsageError("This model was made for features of another profile or version.", {
       hint: "Extract the features with the profile that the model's card names.",
       reason: "model_profile",
     });
   }
-  return model;
-}
-
-/** @param {Uint8Array} bytes */
-function parse(bytes) {
-  const file = new File(bytes);
-  const root = file.root().only(0, 1, 2, 4, 6);
-  if (root.number(0, "Uint32", 0) !== 3) throw malformed();
-  const buffers = root.tables(4, MOST_TENSORS + 2);
-  const about = aboutOf(root, buffers);
-  return new Graph(root, buffers).network(about);
+  return run(model, values);
 }
 
 /**
- * @param {Table} root @param {Table[]} buffers
- * @returns {About}
+ * The same for bare numbers, one for each input: UsageError with the reason `model_input` or `model_overflow`.
+ * @param {Model} model
+ * @param {ArrayLike<number>} values
  */
-function aboutOf(root, buffers) {
-  const entry = one(root.tables(6, 1)).only(0, 1);
-  if (text(entry.block(0, 1)) !== "sottovoce") throw malformed();
-  const data = buffer(buffers, entry.number(1, "Uint32", 0));
-  if (data.length > 4096) throw malformed();
-  const written = text(data);
-  let said;
-  try {
-    said = JSON.parse(written);
-  } catch {
-    throw malformed();
+export function run(model, values) {
+  const given = Float64Array.from(values);
+  if (given.length !== model.mean.length || !given.every(Number.isFinite)) {
+    throw new UsageError("A model takes finite numbers, one for each input.", { reason: "model_input" });
   }
-  const { attribute, feature_profile, feature_version, labels } = said ?? {};
-  const words = [attribute, feature_profile, feature_version, ...(Array.isArray(labels) ? labels : [null])];
-  if (!words.every((word) => typeof word === "string" && word.length > 0 && [...word].length <= 64)) throw malformed();
-  if (words.some((word) => UNPRINTABLE.test(word))) throw malformed();
-  if (labels.length < 2 || new Set(labels).size !== labels.length) throw malformed();
-  // keys in their canonical order: one more field, another format or a second spelling shows here
-  if (JSON.stringify({ attribute, feature_profile, feature_version, format: FORMAT, labels }) !== written) throw malformed();
-  return { attribute, feature_profile, feature_version, labels };
+  // float32 at each step, as in the graph
+  const standard = Float32Array.from(given, (x, i) =>
+    Math.fround(Math.fround(Math.fround(x) - model.mean[i]) * model.gain[i]),
+  );
+  let now = Float64Array.from(standard);
+  model.layers.forEach((layer, i) => {
+    now = affine(layer, now);
+    if (i < model.layers.length - 1) now = now.map((value) => Math.max(value, 0));
+  });
+  const result = model.output === "sigmoid" ? [sigmoid(now[0])] : softmax(now);
+  if (![...standard, ...result].every(Number.isFinite)) {
+    throw new UsageError("These values are far outside of what the model can take.", { reason: "model_overflow" });
+  }
+  return result;
 }
 
-/** The one subgraph of a file, followed from its input to its output; each part of it is used exactly once. */
-class Graph {
-  /** @param {Table} root @param {Table[]} buffers */
-  constructor(root, buffers) {
-    this.buffers = buffers;
-    this.codes = root.tables(1, MOST_OPERATORS).map(codeOf);
-    const graph = one(root.tables(2, 1)).only(0, 1, 2, 3);
-    this.tensors = graph.tables(0, MOST_TENSORS).map((tensor) => tensor.only(0, 1, 2, 3, 4));
-    this.steps = graph.tables(3, MOST_OPERATORS).map((operator) => this.step(operator.only(0, 1, 2, 3, 4)));
-    this.first = one(graph.integers(1, 1));
-    this.last = one(graph.integers(2, 1));
-    this.used = new Set();
-    /** @type {Map<number, Float32Array>} weights that a DEQUANTIZE has made */
-    this.made = new Map();
-    /** @type {Set<number>} how weights are stored */
-    this.kinds = new Set();
-  }
-
-  /** @param {About} about */
-  network(about) {
-    const main = this.steps.filter((step) => step.code !== DEQUANTIZE);
-    const layerCount = main.length - 3;
-    const expected = [SUB, MUL, ...Array(Math.max(layerCount, 0)).fill(DENSE)];
-    const end = main.at(-1)?.code;
-    if (layerCount < 1 || layerCount > MOST_LAYERS || !expected.every((code, i) => main[i].code === code)) throw malformed();
-    if (end !== LOGISTIC && end !== SOFTMAX) throw malformed();
-    const { constants, layers, width } = this.parts();
-    if (this.made.size > 0 || this.used.size !== this.tensors.length || this.kinds.size !== 1) throw malformed();
-    if (end === LOGISTIC ? width !== 1 || about.labels.length !== 2 : width !== about.labels.length) throw malformed();
-    const precision = PRECISIONS[/** @type {0 | 1 | 9} */ ([...this.kinds][0])];
-    return { mean: constants[0], gain: constants[1], layers, output: end === LOGISTIC ? "sigmoid" : "softmax", about, precision };
-  }
-
-  parts() {
-    let value = this.first;
-    let width = this.width(value);
-    /** @type {Float32Array[]} */
-    const constants = [];
-    /** @type {Dense[]} */
-    const layers = [];
-    this.steps.forEach((step, i) => {
-      if (step.code === DEQUANTIZE) {
-        this.dequantise(step);
-        return;
-      }
-      if (step.inputs[0] !== value) throw malformed();
-      if (step.code === SUB || step.code === MUL) {
-        constants.push(this.constant(step.inputs[1], FLOAT32, [width]));
-      } else if (step.code === DENSE) {
-        layers.push(this.dense(step, width, i !== this.steps.length - 2));
-        width = layers[layers.length - 1].bias.length;
-      } else if (i !== this.steps.length - 1) throw malformed();
-      value = step.output;
-      if (this.width(value) !== width) throw malformed();
-    });
-    if (value !== this.last) throw malformed();
-    return { constants, layers, width };
-  }
-
-  /** @param {Step} step @param {number} width @param {boolean} inner @returns {Dense} */
-  dense(step, width, inner) {
-    if (step.options === null || step.options.only(0).number(0, "Int8", 0) !== (inner ? 1 : 0)) throw malformed();
-    const [, weightsAt, biasAt] = step.inputs;
-    const shape = this.tensor(weightsAt).integers(0, 2);
-    if (shape.length !== 2 || shape[1] !== width) throw malformed();
-    let weights = this.made.get(weightsAt);
-    if (weights === undefined) {
-      this.kinds.add(FLOAT32);
-      weights = this.constant(weightsAt, FLOAT32, shape);
-    }
-    this.made.delete(weightsAt);
-    return { weights, bias: this.constant(biasAt, FLOAT32, [shape[0]]) };
-  }
-
-  /** @param {Step} step */
-  dequantise(step) {
-    const kind = this.tensor(step.inputs[0]).number(1, "Int8", 0);
-    if (kind !== FLOAT16 && kind !== INT8) throw malformed();
-    this.kinds.add(kind);
-    const shape = this.tensor(step.inputs[0]).integers(0, 2);
-    if (shape.length !== 2) throw malformed();
-    const weights = this.constant(step.inputs[0], kind, shape);
-    const made = this.fresh(step.output).only(0, 3).integers(0, 2);
-    if (made.length !== 2 || made[0] !== shape[0] || made[1] !== shape[1]) throw malformed();
-    this.made.set(step.output, weights);
-  }
-
-  /**
-   * The values of a stored tensor, in float32.
-   * @param {number} index @param {number} kind @param {number[]} shape
-   */
-  constant(index, kind, shape) {
-    const tensor = this.fresh(index);
-    const stated = tensor.integers(0, 2);
-    if (tensor.number(1, "Int8", 0) !== kind || stated.length !== shape.length) throw malformed();
-    if (!shape.every((width, i) => width === stated[i] && width >= 1 && width <= MOST_WIDTH)) throw malformed();
-    const data = buffer(this.buffers, tensor.number(2, "Uint32", 0));
-    const count = shape.reduce((product, width) => product * width, 1);
-    if (data.length !== count * ITEM_BYTES[kind]) throw malformed();
-    if (kind !== INT8) tensor.only(0, 1, 2, 3);
-    const scales = kind === INT8 ? scalesOf(tensor, shape[0]) : null;
-    const view = new DataView(data.buffer, data.byteOffset, data.length);
-    const values = new Float32Array(count);
-    for (let i = 0; i < count; i += 1) {
-      if (kind === FLOAT32) values[i] = view.getFloat32(4 * i, true);
-      else if (kind === FLOAT16) values[i] = half(view.getUint16(2 * i, true));
-      else values[i] = view.getInt8(i) * /** @type {Float32Array} */ (scales)[Math.floor(i / shape[1])];
-    }
-    if (!values.every(Number.isFinite)) throw malformed();
-    return values;
-  }
-
-  /** The width of a tensor that is computed: (1, width) float32, nothing stored. @param {number} index */
-  width(index) {
-    const shape = this.fresh(index).only(0, 3).integers(0, 2);
-    if (shape.length !== 2 || shape[0] !== 1 || shape[1] < 1 || shape[1] > MOST_WIDTH) throw malformed();
-    return shape[1];
-  }
-
-  /** @param {number} index */
-  fresh(index) {
-    if (this.used.has(index)) throw malformed();
-    const tensor = this.tensor(index);
-    this.used.add(index);
-    return tensor;
-  }
-
-  /** @param {number} index */
-  tensor(index) {
-    if (index < 0 || index >= this.tensors.length) throw malformed();
-    return this.tensors[index];
-  }
-
-  /** @param {Table} operator @returns {Step} */
-  step(operator) {
-    const number = operator.number(0, "Uint32", 0);
-    if (number >= this.codes.length) throw malformed();
-    const code = this.codes[number];
-    const inputs = operator.integers(1, 3);
-    const kind = operator.number(3, "Uint8", 0);
-    if (inputs.length !== INPUTS[code] || kind !== (OPTIONS[code] ?? 0)) throw malformed();
-    const options = kind ? operator.table(4) : null;
-    if (options === null) operator.only(0, 1, 2);
-    else if (code === SOFTMAX && options.only(0).number(0, "Float32", 0) !== 1) throw malformed();
-    return { code, inputs, output: one(operator.integers(2, 1)), options };
-  }
+/** SHA-256 of a file in hexadecimal, to compare with the card's. @param {ArrayBuffer} data */
+export async function hashOf(data) {
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", data));
+  return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** @param {Table} code */
-function codeOf(code) {
-  const number = code.only(0, 2, 3).number(3, "Int32", 0);
-  const version = code.number(2, "Int32", 1);
-  if (!(number in INPUTS) || code.number(0, "Int8", 0) !== number) throw malformed();
-  if (number === DEQUANTIZE ? version !== 3 && version !== 5 : version !== 1) throw malformed();
-  return number;
-}
-
-/** One positive scale for each output; zero points are 0. @param {Table} tensor @param {number} outputs */
-function scalesOf(tensor, outputs) {
-  const how = tensor.table(4).only(2, 3);
-  const stored = how.block(2, 4);
-  if (stored.length !== 4 * outputs) throw malformed();
-  const view = new DataView(stored.buffer, stored.byteOffset, stored.length);
-  const scales = Float32Array.from({ length: outputs }, (_, i) => view.getFloat32(4 * i, true));
-  const zeros = how.block(3, 8);
-  if (zeros.length !== 8 * outputs || zeros.some((byte) => byte !== 0)) throw malformed();
-  if (!scales.every((scale) => scale > 0 && Number.isFinite(scale))) throw malformed();
-  return scales;
-}
-
-/** @param {Table[]} buffers @param {number} index */
-function buffer(buffers, index) {
-  if (index < 1 || index >= buffers.length) throw malformed();
-  return buffers[index].only(0).block(0, 1);
-}
-
-/** The bytes of a FlatBuffer ("FlatBuffers internals", flatbuffers.dev), each read checked against their end. */
-class File {
-  /** @param {Uint8Array} bytes */
-  constructor(bytes) {
-    this.bytes = bytes;
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  }
-
-  root() {
-    if (this.bytes.length < 8 || text(this.bytes.subarray(4, 8)) !== "TFL3") throw malformed();
-    return this.table(this.target(0));
-  }
-
-  /** @param {number} place @param {"Int8" | "Uint8" | "Uint16" | "Int32" | "Uint32" | "Float32"} kind */
-  number(place, kind) {
-    const size = kind.endsWith("8") ? 1 : kind === "Uint16" ? 2 : 4;
-    if (place < 0 || place + size > this.bytes.length) throw malformed();
-    return size === 1
-      ? this.view[/** @type {"getInt8" | "getUint8"} */ (`get${kind}`)](place)
-      : this.view[/** @type {"getUint16" | "getInt32" | "getUint32" | "getFloat32"} */ (`get${kind}`)](place, true);
-  }
-
-  /** @param {number} place where a reference stands */
-  target(place) {
-    const distance = this.number(place, "Uint32");
-    if (distance < 4 || place + distance > this.bytes.length - 4) throw malformed();
-    return place + distance;
-  }
-
-  /** @param {number} place */
-  table(place) {
-    const vtable = place - this.number(place, "Int32");
-    const vtableBytes = this.number(vtable, "Uint16");
-    const tableBytes = this.number(vtable + 2, "Uint16");
-    if (vtableBytes < 4 || vtableBytes % 2 || vtableBytes > 132 || place + tableBytes > this.bytes.length) throw malformed();
-    /** @type {Map<number, number>} */
-    const fields = new Map();
-    for (let index = 0; index < (vtableBytes - 4) / 2; index += 1) {
-      const offset = this.number(vtable + 4 + 2 * index, "Uint16");
-      if (offset === 0) continue;
-      if (offset < 4 || offset >= tableBytes) throw malformed();
-      fields.set(index, place + offset);
-    }
-    return new Table(this, fields);
-  }
-}
-
-/** A table of a file that nobody vouches for. */
-class Table {
-  /** @param {File} file @param {Map<number, number>} fields number -> where it stands */
-  constructor(file, fields) {
-    this.file = file;
-    this.fields = fields;
-  }
-
-  /** This table; refused where it has any other field. @param {...number} known */
-  only(...known) {
-    for (const index of this.fields.keys()) if (!known.includes(index)) throw malformed();
-    return this;
-  }
-
-  /** @param {number} index @param {"Int8" | "Uint8" | "Int32" | "Uint32" | "Float32"} kind @param {number} otherwise */
-  number(index, kind, otherwise) {
-    const place = this.fields.get(index);
-    return place === undefined ? otherwise : this.file.number(place, kind);
-  }
-
-  /** @param {number} index */
-  table(index) {
-    return this.file.table(this.file.target(this.place(index)));
-  }
-
-  /** @param {number} index @param {number} most */
-  tables(index, most) {
-    const [start, count] = this.vector(index, 4);
-    if (count > most) throw malformed();
-    return Array.from({ length: count }, (_, i) => this.file.table(this.file.target(start + 4 * i)));
-  }
-
-  /** @param {number} index @param {number} itemBytes */
-  block(index, itemBytes) {
-    const [start, count] = this.vector(index, itemBytes);
-    return this.file.bytes.subarray(start, start + count * itemBytes);
-  }
-
-  /** @param {number} index @param {number} most */
-  integers(index, most) {
-    const [start, count] = this.vector(index, 4);
-    if (count > most) throw malformed();
-    return Array.from({ length: count }, (_, i) => this.file.number(start + 4 * i, "Int32"));
-  }
-
-  /** @param {number} index */
-  place(index) {
-    const place = this.fields.get(index);
-    if (place === undefined) throw malformed();
-    return place;
-  }
-
-  /** @param {number} index @param {number} itemBytes @returns {[number, number]} where it starts, how many items */
-  vector(index, itemBytes) {
-    const place = this.file.target(this.place(index));
-    const count = this.file.number(place, "Uint32");
-    if (count * itemBytes > this.file.bytes.length - place - 4) throw malformed();
-    return [place + 4, count];
-  }
-}
-
-/** @param {Dense} layer @param {Float64Array} values @param {boolean} inner */
-function affine({ weights, bias }, values, inner) {
-  const width = values.length;
+/** @param {Layer} layer @param {Float64Array} values */
+function affine({ weights, bias }, values) {
   return Float64Array.from(bias, (start, row) => {
-    let sum = 0;
-    for (let i = 0, at = row * width; i < width; i += 1, at += 1) sum += weights[at] * values[i];
-    return inner ? Math.max(sum + start, 0) : sum + start;
+    let sum = start;
+    for (let i = 0, at = row * values.length; i < values.length; i++, at++) sum += weights[at] * values[i];
+    return sum;
   });
 }
 
@@ -440,45 +123,296 @@ function sigmoid(value) {
 
 /** @param {Float64Array} values */
 function softmax(values) {
-  const most = Math.max(...values);
-  const powers = values.map((value) => Math.exp(value - most));
-  const sum = powers.reduce((a, b) => a + b, 0);
+  const powers = Array.from(values, (value) => Math.exp(value - Math.max(...values)));
+  const sum = powers.reduce((total, power) => total + power, 0);
   return powers.map((power) => power / sum);
 }
 
-/** A float16 (IEEE 754 binary16) as a number. @param {number} bits */
-function half(bits) {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * (1024 + fraction) * 2 ** (exponent - 25);
+function malformed() {
+  return new UsageError("This is not a model file that can be read.", { reason: "model_malformed" });
 }
 
-/** @param {Uint8Array} bytes */
-function text(bytes) {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    throw malformed();
+/** A rule of the format. @param {boolean} holds */
+function must(holds) {
+  if (!holds) throw malformed();
+}
+
+/** One table of a FlatBuffer; every access beyond the file throws. */
+class Table {
+  /** @param {DataView} view @param {number} at */
+  constructor(view, at) {
+    this.view = view;
+    this.at = at;
+    this.vtable = at - view.getInt32(at, true);
+    const bytes = view.getUint16(this.vtable, true);
+    const tableBytes = view.getUint16(this.vtable + 2, true);
+    must(bytes >= 4 && bytes % 2 === 0 && bytes <= 4 + 2 * 64 && at + tableBytes <= view.byteLength);
+    this.entries = (bytes - 4) / 2;
+    for (let i = 0; i < this.entries; i++) {
+      const offset = view.getUint16(this.vtable + 4 + 2 * i, true);
+      must(offset === 0 || (offset >= 4 && offset < tableBytes));
+    }
+  }
+
+  /** Refuse fields that nobody here knows. @param {number[]} fields */
+  only(...fields) {
+    for (let i = 0; i < this.entries; i++) must(fields.includes(i) || this.where(i) === 0);
+    return this;
+  }
+
+  /** Where a field stands, 0 where it is absent. @param {number} field */
+  where(field) {
+    const offset = field < this.entries ? this.view.getUint16(this.vtable + 4 + 2 * field, true) : 0;
+    return offset && this.at + offset;
+  }
+
+  /** @param {number} field @param {"Int8" | "Uint8" | "Int32" | "Uint32" | "Float32"} kind @param {number} [missing] */
+  number(field, kind, missing = 0) {
+    const at = this.where(field);
+    return at ? this.view[`get${kind}`](at, true) : missing;
+  }
+
+  /** What a reference leads to. @param {number} at */
+  follow(at) {
+    return target(this.view, at);
+  }
+
+  /** @param {number} field */
+  table(field) {
+    const at = this.where(field);
+    must(at > 0);
+    return new Table(this.view, this.follow(at));
+  }
+
+  /** The bytes of a vector. @param {number} field @param {number} [width] of one element */
+  block(field, width = 1) {
+    const at = this.where(field);
+    must(at > 0);
+    const start = this.follow(at);
+    const bytes = this.view.getUint32(start, true) * width;
+    must(start + 4 + bytes <= this.view.byteLength);
+    return new Uint8Array(this.view.buffer.slice(start + 4, start + 4 + bytes));
+  }
+
+  /** @param {number} field @param {number} most */
+  integers(field, most) {
+    const bytes = this.block(field, 4);
+    must(bytes.length <= 4 * most);
+    return Array.from(new Int32Array(bytes.buffer));
+  }
+
+  /** @param {number} field @param {number} most */
+  tables(field, most) {
+    const at = this.where(field);
+    must(at > 0);
+    const start = this.follow(at);
+    const count = this.view.getUint32(start, true);
+    must(count <= most);
+    return Array.from({ length: count }, (_, i) => new Table(this.view, this.follow(start + 4 + 4 * i)));
+  }
+
+  /** @param {number} field */
+  text(field) {
+    return new TextDecoder("utf-8", { fatal: true }).decode(this.block(field));
   }
 }
 
-/** @param {Uint8Array} bytes */
-function hex(bytes) {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+/** What the reference at this place leads to: forward, and inside the file. @param {DataView} view @param {number} at */
+function target(view, at) {
+  const distance = view.getUint32(at, true);
+  must(distance >= 4 && at + distance <= view.byteLength - 4);
+  return at + distance;
+}
+
+/** @typedef {{code: number, inputs: number[], output: number, options: Table | undefined}} Step */
+
+/** The one subgraph of a file, followed from its input to its output; each part of it is used exactly once. */
+class Reader {
+  /** @param {DataView} view */
+  constructor(view) {
+    must(view.getUint32(4, false) === 0x54464c33); // "TFL3"
+    this.root = new Table(view, target(view, 0)).only(0, 1, 2, 4, 6);
+    must(this.root.number(0, "Uint32") === 3);
+    this.buffers = this.root.tables(4, MOST_TENSORS + 2);
+    this.codes = this.root.tables(1, MOST_OPERATORS).map((code) => codeOf(code.only(0, 2, 3)));
+    const graph = one(this.root.tables(2, 1)).only(0, 1, 2, 3);
+    this.tensors = graph.tables(0, MOST_TENSORS).map((tensor) => tensor.only(0, 1, 2, 3, 4));
+    this.steps = graph.tables(3, MOST_OPERATORS).map((operator) => this.step(operator.only(0, 1, 2, 3, 4)));
+    this.first = one(graph.integers(1, 1));
+    this.last = one(graph.integers(2, 1));
+    /** @type {Set<number>} */
+    this.used = new Set();
+    /** @type {Map<number, {values: Float32Array, shape: number[]}>} weights that a DEQUANTIZE has made */
+    this.made = new Map();
+  }
+
+  /** @returns {Model} */
+  model() {
+    const about = this.about();
+    const main = this.steps.filter(({ code }) => code !== DEQUANTIZE);
+    const [middle, end] = [main.slice(2, -1), main.at(-1)?.code];
+    must(main.length >= 4 && middle.length <= MAXIMUM_LAYERS && main[0].code === SUB && main[1].code === MUL);
+    must(middle.every(({ code }) => code === FULLY_CONNECTED) && (end === LOGISTIC || end === SOFTMAX));
+    let [value, width] = [this.first, this.width(this.first)];
+    /** @type {Float32Array[]} */
+    const scaling = [];
+    /** @type {Layer[]} */
+    const layers = [];
+    for (const step of this.steps) {
+      if (step.code === DEQUANTIZE) {
+        this.dequantise(step);
+        continue;
+      }
+      must(step.inputs[0] === value);
+      if (step.code === FULLY_CONNECTED) {
+        layers.push(this.layer(step, width, layers.length < middle.length - 1));
+        width = layers[layers.length - 1].bias.length;
+      } else if (step.code === SUB || step.code === MUL) {
+        scaling.push(this.vector(step.inputs[1], width));
+      }
+      value = step.output;
+      must(this.width(value) === width);
+    }
+    must(value === this.last && this.made.size === 0 && this.used.size === this.tensors.length);
+    must(end === SOFTMAX ? width === about.labels.length : width === 1 && about.labels.length === 2);
+    return { mean: scaling[0], gain: scaling[1], layers, output: end === SOFTMAX ? "softmax" : "sigmoid", ...about };
+  }
+
+  about() {
+    const entry = one(this.root.tables(6, 1)).only(0, 1);
+    must(entry.text(0) === METADATA_NAME);
+    const bytes = this.buffer(entry.number(1, "Uint32"));
+    must(bytes.length <= MOST_ABOUT_BYTES);
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    const { attribute, feature_profile: profile, feature_version: version, labels } = JSON.parse(text);
+    must(Array.isArray(labels) && labels.length >= 2 && new Set(labels).size === labels.length);
+    must([attribute, profile, version, ...labels].every((word) => typeof word === "string" && WORD.test(word)));
+    // also: another format, one more field, a second spelling
+    const fields = { attribute, feature_profile: profile, feature_version: version, format: FORMAT, labels };
+    must(JSON.stringify(fields) === text);
+    return { attribute, labels, profile, version };
+  }
+
+  /** @param {Step} step @param {number} width @param {boolean} inner @returns {Layer} */
+  layer({ inputs, options }, width, inner) {
+    must(options !== undefined && options.only(0).number(0, "Int8") === (inner ? 1 : 0)); // ReLU between layers
+    const made = this.made.get(inputs[1]);
+    this.made.delete(inputs[1]);
+    const { values, shape } = made ?? this.constant(inputs[1], FLOAT32);
+    must(shape.length === 2 && shape[1] === width);
+    return { weights: values, bias: this.vector(inputs[2], shape[0]) };
+  }
+
+  /** @param {Step} step */
+  dequantise({ inputs, output }) {
+    const kind = this.tensor(inputs[0]).number(1, "Int8");
+    must(kind === FLOAT16 || kind === INT8);
+    const stored = this.constant(inputs[0], kind);
+    must(same(this.fresh(output).only(0, 3).integers(0, 2), stored.shape));
+    this.made.set(output, stored);
+  }
+
+  /** @param {number} index @param {number} length */
+  vector(index, length) {
+    const { values, shape } = this.constant(index, FLOAT32);
+    must(same(shape, [length]));
+    return values;
+  }
+
+  /** The values of a stored tensor, in float32. @param {number} index @param {number} kind */
+  constant(index, kind) {
+    const tensor = this.fresh(index);
+    must(tensor.number(1, "Int8") === kind);
+    const shape = tensor.integers(0, 2);
+    const bytes = this.buffer(tensor.number(2, "Uint32"));
+    const count = shape.reduce((product, size) => product * size, 1);
+    must(shape.length > 0 && shape.every((size) => size > 0) && bytes.length === count * WIDTHS[kind]);
+    if (kind !== INT8) tensor.only(0, 1, 2, 3);
+    const values = kind === INT8 ? scaled(tensor, shape, bytes) : floats(kind, bytes);
+    must(values.every(Number.isFinite));
+    return { values, shape };
+  }
+
+  /** The width of a tensor that is computed: (1, width) float32, nothing stored. @param {number} index */
+  width(index) {
+    const shape = this.fresh(index).only(0, 3).integers(0, 2);
+    must(shape.length === 2 && shape[0] === 1 && shape[1] >= 1 && shape[1] <= MAXIMUM_WIDTH);
+    return shape[1];
+  }
+
+  /** @param {number} index */
+  fresh(index) {
+    must(!this.used.has(index));
+    this.used.add(index);
+    return this.tensor(index);
+  }
+
+  /** @param {number} index */
+  tensor(index) {
+    must(index >= 0 && index < this.tensors.length);
+    return this.tensors[index];
+  }
+
+  /** @param {number} index */
+  buffer(index) {
+    must(index > 0 && index < this.buffers.length);
+    return this.buffers[index].only(0).block(0);
+  }
+
+  /** @param {Table} operator @returns {Step} */
+  step(operator) {
+    const code = this.codes[operator.number(0, "Uint32")];
+    must(code !== undefined);
+    const [inputs, outputs] = [operator.integers(1, 3), operator.integers(2, 1)];
+    const kind = operator.number(3, "Uint8");
+    must(inputs.length === INPUTS[code] && kind === (OPTIONS[code] ?? 0));
+    const options = kind ? operator.table(4) : undefined;
+    if (!options) operator.only(0, 1, 2);
+    if (options && code === SOFTMAX) must(options.only(0).number(0, "Float32") === 1);
+    return { code, inputs, output: one(outputs), options };
+  }
+}
+
+/** The operator; refused where the two fields that name it differ, or nobody knows its version. @param {Table} code */
+function codeOf(code) {
+  const number = code.number(3, "Int32");
+  must(number in INPUTS && code.number(0, "Int8") === number);
+  must((number === DEQUANTIZE ? [3, 5] : [1]).includes(code.number(2, "Int32", 1)));
+  return number;
+}
+
+/** Whole steps times one positive scale for each output; zero points are 0. @param {Table} tensor @param {number[]} shape @param {Uint8Array} bytes */
+function scaled(tensor, shape, bytes) {
+  must(shape.length === 2);
+  const how = tensor.table(4).only(2, 3);
+  const scales = new Float32Array(how.block(2, 4).buffer);
+  must(scales.length === shape[0] && scales.every((scale) => scale > 0 && Number.isFinite(scale)));
+  const zeros = how.block(3, 8);
+  must(zeros.length === 8 * shape[0] && zeros.every((byte) => byte === 0));
+  return Float32Array.from(new Int8Array(bytes.buffer), (step, i) => step * scales[Math.floor(i / shape[1])]);
+}
+
+/** Stored floats, little-endian as every browser is. @param {number} kind @param {Uint8Array} bytes */
+function floats(kind, bytes) {
+  if (kind === FLOAT32) return new Float32Array(bytes.buffer);
+  return Float32Array.from(new Uint16Array(bytes.buffer), half);
+}
+
+/** IEEE 754 binary16. @param {number} bits */
+function half(bits) {
+  const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023];
+  const size = exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25);
+  const value = exponent < 31 ? size : fraction ? NaN : Infinity;
+  return bits >> 15 ? -value : value;
+}
+
+/** @param {number[]} a @param {number[]} b */
+function same(a, b) {
+  return a.length === b.length && a.every((value, i) => value === b[i]);
 }
 
 /** @template T @param {T[]} values @returns {T} */
 function one(values) {
-  if (values.length !== 1) throw malformed();
+  must(values.length === 1);
   return values[0];
-}
-
-function malformed() {
-  return new SottovoceError("integrity", "This is not a model file that sottovoce can read.", {
-    hint: "Get the file again from where it came.",
-    reason: "model_malformed",
-  });
 }

@@ -1,9 +1,14 @@
 """The stored form of a result, as it stands inside the sealed records: made here and read here only.
 
-    features   length (4 bytes, big-endian) | JSON of what stands beside the vector | 88 float32, little-endian
-    insight    JSON of its values; titles, units and texts are those of the rule table of that version
+    features   2 | 88 float32, little-endian | JSON list: profile, version, rate, quality in the order of its fields
+    insight    2 | said
+    decision   2 | SHA-256 of the features (32 bytes) | said
     embedding  hash of the model | 0 | float32, little-endian
-    decision   JSON: hash of the features, and the values that were said
+
+    said       SHA-256 of the rule table (32 bytes) | count | so many float64, little-endian, NaN: not available |
+               version. The values stand in the order of the rule table of that version; titles, units and texts are its
+
+A home of before has JSON in place of these; it is still read.
 
 A pure function of the result, so that the process that measured it, or one that lives for one result only, can make
 these bytes and nobody else has to see them (docs/adr/0013).
@@ -12,14 +17,18 @@ these bytes and nobody else has to see them (docs/adr/0013).
 from __future__ import annotations
 
 import json
+import math
 import struct
-from dataclasses import fields
+from dataclasses import astuple, fields
+from typing import Any
 
-from sottovoce.errors import IntegrityError
-from sottovoce.model.features import Embedding, Extraction, FeatureVector, Insight, Quality
+from sottovoce.model.features import FEATURE_COUNT, Embedding, Extraction, FeatureVector, Insight, Quality
 from sottovoce.model.findings import Findings
 from sottovoce.voice import insight as insights
 
+_COMPACT = 2  # first byte; a JSON object begins with {, the length of the older features with 0
+_VECTOR_BYTES = 4 * FEATURE_COUNT
+_HASH_BYTES = 32
 _LENGTH = struct.Struct(">I")
 
 
@@ -32,14 +41,11 @@ def kinds_of(*, embedding: bool) -> tuple[str, ...]:
 
 def bodies_of(extraction: Extraction, insight: Insight) -> dict[str, bytes]:
     """Kind -> plaintext of every record of one result. Whoever calls this holds the result in memory."""
-    decision = {
-        "feature_sha256": extraction.features.sha256(),
-        "output": insights.insight_to_values(insight),
-    }
+    said = _said(insight)
     bodies = {
         "features": _features_body(extraction.features, extraction.quality),
-        "insight": _insight_body(insight),
-        "decision": json.dumps(decision).encode(),
+        "insight": bytes([_COMPACT]) + said,
+        "decision": bytes([_COMPACT]) + bytes.fromhex(extraction.features.sha256()) + said,
     }
     if extraction.embedding is not None:
         bodies["embedding"] = _embedding_body(extraction.embedding)
@@ -61,26 +67,30 @@ def findings_of(extraction: Extraction, insight: Insight) -> Findings:
 
 
 def read_features(body: bytes) -> tuple[FeatureVector, Quality]:
-    (size,) = _LENGTH.unpack_from(body)
-    beside = json.loads(body[_LENGTH.size : _LENGTH.size + size])
-    vector = FeatureVector.from_float32_bytes(
-        body[_LENGTH.size + size :], profile=beside["profile"], version=beside["version"],
-        sample_rate_hz=beside["rate"],
-    )  # fmt: skip
-    quality = beside["quality"]
-    return vector, Quality(**{**quality, "flags": tuple(quality["flags"])})
+    if body[0] != _COMPACT:
+        return _read_older_features(body)
+    profile, version, rate, quality = json.loads(body[1 + _VECTOR_BYTES :])
+    names = [field.name for field in fields(Quality)]  # fields are only ever added, at the end
+    return (
+        FeatureVector.from_float32_bytes(
+            body[1 : 1 + _VECTOR_BYTES], profile=profile, version=version, sample_rate_hz=rate
+        ),
+        _quality(dict(zip(names, quality, strict=False))),
+    )
 
 
 def read_insight(body: bytes) -> Insight:
     """IntegrityError (reason `rule_table_unknown`) where this release does not have its rule table."""
-    content = json.loads(body)
-    found = insights.insight_from_values(content["values"], version=content["version"])
-    if (found.kind, found.model_sha256) != (content["kind"], content["model_sha256"]):
-        raise IntegrityError(
-            "The insight was made by a rule table that this version of sottovoce does not have.",
-            hint="Upgrade sottovoce, or read the features and derive the insight anew.",
-            reason="rule_table_unknown",
-        )
+    if body[0] == _COMPACT:
+        sha256, values, version = _read_said(body[1:])
+        kind = insights.KIND
+    else:
+        content = json.loads(body)
+        kind, sha256 = content["kind"], content["model_sha256"]
+        values, version = content["values"], content["version"]
+    found = insights.insight_from_values(values, version=version)
+    if (found.kind, found.model_sha256) != (kind, sha256):
+        raise insights.unknown_rule_table()
     return found
 
 
@@ -90,29 +100,49 @@ def read_embedding(body: bytes) -> Embedding:
 
 
 def read_decision(body: bytes) -> dict[str, object]:
-    decision: dict[str, object] = json.loads(body)
-    return decision
+    """The hash of the features, and what was said: value by name."""
+    if body[0] != _COMPACT:
+        decision: dict[str, object] = json.loads(body)
+        return decision
+    _, values, _ = _read_said(body[1 + _HASH_BYTES :])
+    return {"feature_sha256": body[1 : 1 + _HASH_BYTES].hex(), "output": values}
 
 
 def _features_body(features: FeatureVector, quality: Quality) -> bytes:
-    beside = {
-        "profile": features.profile,
-        "version": features.version,
-        "rate": features.sample_rate_hz,
-        "quality": {field.name: getattr(quality, field.name) for field in fields(quality)},
-    }
+    beside = [features.profile, features.version, features.sample_rate_hz, astuple(quality)]
     text = json.dumps(beside, separators=(",", ":")).encode()
-    return _LENGTH.pack(len(text)) + text + features.to_float32_bytes()
+    return bytes([_COMPACT]) + features.to_float32_bytes() + text
 
 
-def _insight_body(insight: Insight) -> bytes:
-    content = {
-        "kind": insight.kind,
-        "version": insight.version,
-        "model_sha256": insight.model_sha256,
-        "values": insights.insight_to_values(insight),
-    }
-    return json.dumps(content, separators=(",", ":")).encode()
+def _read_older_features(body: bytes) -> tuple[FeatureVector, Quality]:
+    (size,) = _LENGTH.unpack_from(body)
+    beside = json.loads(body[_LENGTH.size : _LENGTH.size + size])
+    vector = FeatureVector.from_float32_bytes(
+        body[_LENGTH.size + size :], profile=beside["profile"], version=beside["version"],
+        sample_rate_hz=beside["rate"],
+    )  # fmt: skip
+    return vector, _quality(beside["quality"])
+
+
+def _quality(values: dict[str, Any]) -> Quality:
+    return Quality(**{**values, "flags": tuple(values["flags"])})
+
+
+def _said(insight: Insight) -> bytes:
+    values = [math.nan if item.value is None else item.value for item in insight.items]
+    packed = struct.pack(f"<B{len(values)}d", len(values), *values)
+    return bytes.fromhex(insight.model_sha256) + packed + insight.version.encode()
+
+
+def _read_said(body: bytes) -> tuple[str, dict[str, float | None], str]:
+    """(hash of the rule table, value by name, version); IntegrityError for a table that is not known here."""
+    count = body[_HASH_BYTES]
+    start, end = _HASH_BYTES + 1, _HASH_BYTES + 1 + 8 * count
+    values = struct.unpack(f"<{count}d", body[start:end])
+    version = body[end:].decode()
+    names = insights.names_of(version)
+    given = (None if math.isnan(value) else value for value in values)
+    return body[:_HASH_BYTES].hex(), dict(zip(names, given, strict=True)), version
 
 
 def _embedding_body(embedding: Embedding) -> bytes:

@@ -129,14 +129,25 @@ def insight_from_values(values: Mapping[str, float | None], *, version: str) -> 
 
     Raises IntegrityError where this release has no such table, or the names are not those of the table.
     """
-    if version != VERSION or set(values) != {rule.name for rule in RULES}:
-        raise IntegrityError(
-            "The insight was made by a rule table that this version of sottovoce does not have.",
-            hint="Upgrade sottovoce, or read the features and derive the insight anew.",
-            reason="rule_table_unknown",
-        )
+    if set(values) != set(names_of(version)):
+        raise unknown_rule_table()
     items = tuple(_item(rule, values[rule.name]) for rule in RULES)
     return Insight(kind=KIND, version=VERSION, model_sha256=rule_table_sha256(), items=items)
+
+
+def names_of(version: str) -> tuple[str, ...]:
+    """The names of the values of that rule table, in its order. IntegrityError as of insight_from_values."""
+    if version != VERSION:
+        raise unknown_rule_table()
+    return tuple(rule.name for rule in RULES)
+
+
+def unknown_rule_table() -> IntegrityError:
+    return IntegrityError(
+        "The insight was made by a rule table that this version of sottovoce does not have.",
+        hint="Upgrade sottovoce, or read the features and derive the insight anew.",
+        reason="rule_table_unknown",
+    )
 
 
 def _value(rule: Rule, features: Mapping[str, float], quality: Quality) -> float | None:
