@@ -13,7 +13,9 @@ import statistics
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +29,8 @@ from figures import record  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from sottovoce.voice.egemaps.extract import analyse  # noqa: E402
+from sottovoce.voice.models.network import About, make_network  # noqa: E402
+from sottovoce.voice.models.write_tflite import write_tflite  # noqa: E402
 
 SECONDS = 30
 RATES_HZ = (16000, 48000)
@@ -69,6 +73,18 @@ def sizes() -> str:
     )
 
 
+def model_time(page: chromium.Chromium, folder: Path) -> float:
+    """Milliseconds of one inference in the page; the weights are pseudo-random."""
+    dice = np.random.default_rng(31)
+    widths = pairwise((88, 128, 64, 1))
+    layers: list[Any] = [(dice.normal(size=(b, a)) / np.sqrt(a), np.zeros(b)) for a, b in widths]
+    about = About("nothing", ("no", "yes"), "compat", "egemaps-88/1")
+    network = make_network(mean=np.zeros(88), scale=np.ones(88), layers=layers, output="sigmoid", about=about)
+    (folder / "model.f64").write_bytes(write_tflite(network))
+    _, *five = page.evaluate("timedModel('/samples/model.f64')")
+    return float(statistics.median(five))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--record", action="store_true", help="write the table to docs/reference/figures.md")
@@ -93,7 +109,10 @@ def main() -> int:
                 slowest = max(slowest, median)
                 cells = f"{first:.2f} s | {median:.2f} s | {python:.2f} s"
                 lines.append(f"| at {rate_hz / 1000:g} kHz | {profile} | {cells} |")
-    report = "\n".join(lines) + f"\n\n{sizes()}"
+        inference_ms = model_time(page, Path(name))
+    report = (
+        "\n".join(lines) + f"\n\n{sizes()}\nOne inference by a model of 88-128-64-1: {inference_ms:.3f} ms."
+    )
     load = f"load average {os.getloadavg()[0]:.1f}"
     print(report, f"\n{load}")
     if keep:

@@ -99,7 +99,7 @@ class _Twice(writing._Graph):
     """The mean is used as gain too."""
 
     def constant(self, values: Any, name: str) -> int:
-        return 1 if name == "gain" else super().constant(values, name)
+        return 2 if name == "gain" else super().constant(values, name)
 
 
 class _Hot(writing._Graph):

@@ -532,7 +532,9 @@ class Platform:
         """End a case without doing what was asked, for a reason code. Conflict, UsageError, NotFound."""
         return self._verb(lambda: self._cases.refuse(case_id, reason=reason, caller=caller))
 
-    def close_request(self, case_id: str, *, outcome: str = "fulfilled", caller: Caller = LIBRARY) -> CaseView:
+    def close_request(
+        self, case_id: str, *, outcome: str = "fulfilled", caller: Caller = LIBRARY
+    ) -> CaseView:
         """End a case; an erasure is carried out by it, everything else must have been done. Conflict, NotFound."""
         return self._verb(lambda: self._cases.close(case_id, outcome=outcome, caller=caller))
 
@@ -860,7 +862,10 @@ def open_sealed(path: Path, *, key: str, out: Path) -> int:
     header = suites.parse_client_header(data)
     content_key = suites.open_content_key(private, header)
     body = suites.open_client_body(
-        content_key, memoryview(data)[header.body_offset :], suite=header.suite, body_context=header.body_context()
+        content_key,
+        memoryview(data)[header.body_offset :],
+        suite=header.suite,
+        body_context=header.body_context(),
     )
     export_file.write_new(out, body)
     return len(body)

@@ -2,20 +2,24 @@
 
 import { readFileSync } from "node:fs";
 
-import { readModel } from "../../sdk/model.js";
+import { readModel, run } from "../../sdk/model.js";
 
 const [modelPath, rowsPath] = process.argv.slice(2);
 const bytes = new Uint8Array(readFileSync(modelPath));
 const { rows, flips } = JSON.parse(readFileSync(rowsPath, "utf8"));
-const model = await readModel(bytes);
-const outputs = rows.map((row) => Array.from(model.run(row)));
+const model = readModel(bytes.slice().buffer);
+const outputs = rows.map((row) => Array.from(run(model, row)));
 const start = performance.now();
-for (let i = 0; i < 2000 && rows.length > 0; i += 1) model.run(rows[i % rows.length]);
+for (let i = 0; i < 2000 && rows.length > 0; i += 1) run(model, rows[i % rows.length]);
 const milliseconds = (performance.now() - start) / 2000;
-const taken = [];
-for (const bit of flips) {
+const taken = flips.map((bit) => {
   const broken = bytes.slice();
   broken[bit >> 3] ^= 1 << (bit & 7);
-  taken.push(await readModel(broken).then(() => 1, () => 0));
-}
+  try {
+    readModel(broken.buffer);
+    return 1;
+  } catch {
+    return 0;
+  }
+});
 console.log(JSON.stringify({ outputs, taken, milliseconds }));

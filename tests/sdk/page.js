@@ -1,6 +1,6 @@
 /** What the browser tests call in the page; served beside the SDK, under the same strict policy. */
 
-import { egemaps, Extractor, Recorder } from "/index.js";
+import { egemaps, Extractor, readModel, Recorder, runModel } from "/index.js";
 import { makeSignal } from "./signals.js";
 
 const plain = ({ values, ...rest }) => ({ ...rest, values: Array.from(values) });
@@ -65,6 +65,18 @@ Object.assign(window, {
       took.push((performance.now() - start) / 1000);
     }
     return took;
+  },
+
+  /** Milliseconds of one inference by the model in a file: the mean of 1000, five times after one. */
+  async timedModel(file) {
+    const model = readModel(await (await fetch(file)).arrayBuffer());
+    const values = Array.from({ length: model.mean.length }, (_, i) => model.mean[i] + i / 100);
+    const features = { values, profile: model.profile, version: model.version };
+    return Array.from({ length: 6 }, () => {
+      const start = performance.now();
+      for (let i = 0; i < 1000; i++) runModel(model, features);
+      return (performance.now() - start) / 1000;
+    });
   },
 
   /** Progress, then cancel: what came, and the code of the refusal; then the worker works again. */
