@@ -5,7 +5,7 @@
  */
 
 import { LONG } from "./frames.js";
-import { fround, localMaxima, parabolaVertex } from "./numeric.js";
+import { fround, parabolaVertex } from "./numeric.js";
 import { octaveSpectrum, POINTS, POINTS_PER_OCTAVE } from "./octave.js";
 import { Path, UNVOICED } from "./viterbi.js";
 
@@ -26,7 +26,6 @@ const POINTS_32 = Float32Array.from(POINTS);
 
 const spectrum = new Float32Array(N);
 const total = new Float32Array(N);
-const isMaximum = new Uint8Array(N);
 
 /** The F0 contour of frames that come one by one. */
 export class Tracker {
@@ -129,20 +128,29 @@ export function findCandidates(sum, frequency_hz, voicing) {
 }
 
 /**
- * Places of the largest local maxima in `peakAt`, the largest first, the lower index first on ties; how many.
+ * Places of the largest inner peaks in `peakAt`, the largest first, the lower index first on ties; how many.
  * @param {Float32Array} sum
  */
 function strongest(sum) {
-  localMaxima(sum, isMaximum);
   let found = 0;
   for (let i = 1; i < N - 1; i++) {
-    if (!isMaximum[i] || !(sum[i] > 0)) continue;
+    if (!isPeak(sum, i) || !(sum[i] > 0)) continue;
     if (found === CANDIDATES && !(sum[i] > sum[peakAt[found - 1]])) continue;
     let slot = found < CANDIDATES ? found++ : found - 1;
     for (; slot > 0 && sum[i] > sum[peakAt[slot - 1]]; slot--) peakAt[slot] = peakAt[slot - 1];
     peakAt[slot] = i;
   }
   return found;
+}
+
+/**
+ * Strictly above what is before it and what is after it. Two equal points at the top count as one peak, the first of
+ * them: in float32 they are equal by rounding, and the strict rule would lose the strongest candidate of a frame.
+ * @param {Float32Array} sum @param {number} i 1..N-2
+ */
+function isPeak(sum, i) {
+  if (!(sum[i] > sum[i - 1])) return false;
+  return sum[i] > sum[i + 1] || (i < N - 2 && sum[i] === sum[i + 1] && sum[i] > sum[i + 2]);
 }
 
 /**

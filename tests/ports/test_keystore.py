@@ -432,3 +432,22 @@ def test_I10_keys_are_erased_on_a_full_disk(small_disk: Path, whole_subject: boo
     assert not any(row.wrapped[:16] in found for row in rows)
     assert (small_disk / "keys.db.reserve").stat().st_size > 0, "the reserve is kept again"
     store.close()
+
+
+def test_F10_a_disk_that_does_not_even_unlink_is_told_as_a_storage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the space kept aside can't be given back either, the erasure says so in its own words, and is resumed."""
+    store = SqliteKeyStore(tmp_path / "keys.db", reserve_bytes=1 << 16)
+    reserve = tmp_path / "keys.db.reserve"
+    reserve.unlink()
+    reserve.mkdir()  # cannot be unlinked
+
+    def full(_places: object) -> int:
+        raise StorageError(reason="storage_full")
+
+    monkeypatch.setattr(store, "_erase_batch", full)
+    with pytest.raises(StorageError) as refused:
+        store._erase([object()])  # type: ignore[list-item]
+    assert refused.value.reason == "storage_full"
+    store.close()

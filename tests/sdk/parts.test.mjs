@@ -8,6 +8,7 @@ import { RealFft } from "../../sdk/egemaps/fft.js";
 import { harmonicLevels, harmonicsToNoise } from "../../sdk/egemaps/harmonics.js";
 import { percentile, roundHalfAway, searchSorted } from "../../sdk/egemaps/numeric.js";
 import { enhance } from "../../sdk/egemaps/octave.js";
+import { findCandidates } from "../../sdk/egemaps/pitch.js";
 import { rootsOf } from "../../sdk/egemaps/roots.js";
 import { findSegments } from "../../sdk/egemaps/segments.js";
 import { qualityOf } from "../../sdk/quality.js";
@@ -209,6 +210,21 @@ test("digital silence has slopes of exactly 0 in corrected, of the stated consta
   assert.deepEqual([...row], [0, 0]);
   spectralSlopes(new Float32Array(257), false, row, 0);
   assert.ok(Math.abs(row[0] - 0.112) < 5e-7 && Math.abs(row[1] - 0.0763636) < 5e-7);
+});
+
+test("two equal points at the top are one peak, a step on a slope is none", () => {
+  const candidates = (...top) => {
+    const sum = new Float32Array(513);
+    sum.set(top, 99);
+    const frequency_hz = new Float32Array(6);
+    findCandidates(sum, frequency_hz, new Float32Array(6));
+    return [...frequency_hz].filter((f) => f > 0);
+  };
+  const hz = (index) => 25 * 320 ** (index / 512); // 25 Hz to 8 kHz
+  const [first, ...others] = candidates(4, 5, 5, 3);
+  assert.ok(hz(100) < first && first < hz(101) && others.length === 0);
+  assert.equal(candidates(1, 3, 3, 5).length, 1);
+  assert.equal(candidates(5, 3, 3, 1).length, 1);
 });
 
 test("two harmonics on one peak: the second is emptied", () => {

@@ -231,7 +231,8 @@ class SqliteKeyStore:
             except StorageError as error:
                 if error.reason == "storage_locked" or batch == _RESERVE_BATCH:
                     raise
-                self._reserve.unlink(missing_ok=True)
+                if not self._give_reserve():
+                    raise
                 batch = _RESERVE_BATCH
         if batch == _RESERVE_BATCH:
             self._keep_reserve()
@@ -240,6 +241,14 @@ class SqliteKeyStore:
     def _erase_batch(self, places: Sequence[_Place]) -> int:
         with self._transaction() as db:
             return sum(_erase(db, place) for place in places)
+
+    def _give_reserve(self) -> bool:
+        """Whether its blocks are free now; a disk that does not even unlink is told by the error before."""
+        try:
+            self._reserve.unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
 
     def _keep_reserve(self) -> None:
         """Blocks that are ours: freed, they hold the journal of a deletion on a full disk."""

@@ -35,7 +35,10 @@ def hammarberg_index(power: F32, stream: Stream) -> F32:
 def spectral_slopes(power: F32, stream: Stream, *, corrected: bool = False) -> F32:
     """(frames, 2) dB/Hz: regression slopes of the log spectrum over 0-500 and 500-1500 Hz."""
     end = _bins_up_to(stream, SLOPE_BANDS_HZ[-1][1])  # beyond, the weights are 0
-    levels_db = 10 * np.log10(np.maximum(power[:, :end].astype(np.float64), POWER_FLOOR))
+    # In `corrected` the weights add up to 0: counted from the floor, digital silence is exactly 0, not the rounding
+    # of a sum, which differs with the number of frames that are multiplied at once.
+    origin = POWER_FLOOR if corrected else 1.0
+    levels_db = 10 * np.log10(np.maximum(power[:, :end].astype(np.float64), POWER_FLOOR) / origin)
     return as_float32(levels_db @ slope_weights(stream, corrected=corrected)[:end])
 
 

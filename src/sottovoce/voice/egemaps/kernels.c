@@ -19,7 +19,7 @@
 #define WIDE
 #endif
 
-#define VERSION 1
+#define VERSION 2
 #define MOST_LAGS 2048
 #define MOST_BINS 16385
 #define STATES 7
@@ -93,7 +93,8 @@ EXPORT WIDE void sottovoce_summation(const float *spectrum, int64_t rows, int64_
     }
 }
 
-/* (rows, n) -> (rows, 6) positions of the largest inner local maxima, -1 where there is none; pitch._highest. */
+/* (rows, n) -> (rows, 6) positions of the largest inner peaks, of two equal points the first, -1 where there is none;
+ * pitch._highest. */
 EXPORT WIDE void sottovoce_highest(const float *total, int64_t rows, int64_t n, int64_t *out)
 {
     uint8_t mask[MOST_BINS];
@@ -102,8 +103,12 @@ EXPORT WIDE void sottovoce_highest(const float *total, int64_t rows, int64_t n, 
     for (int64_t r = 0; r < rows; r++, total += n, out += CANDIDATES) {
         int kept = 0;
         mask[0] = mask[n - 1] = 0;
-        for (int64_t i = 1; i < n - 1; i++)
-            mask[i] = (total[i] > total[i - 1]) & (total[i] > total[i + 1]) & (total[i] > 0.0f);
+        for (int64_t i = 1; i < n - 2; i++) {
+            int falls = (total[i] > total[i + 1]) | ((total[i] == total[i + 1]) & (total[i] > total[i + 2]));
+            mask[i] = (total[i] > total[i - 1]) & falls & (total[i] > 0.0f);
+        }
+        if (n > 2)
+            mask[n - 2] = (total[n - 2] > total[n - 3]) & (total[n - 2] > total[n - 1]) & (total[n - 2] > 0.0f);
         int64_t count = positions(mask, n, maxima);
         for (int64_t k = 0; k < count; k++) {
             int64_t i = maxima[k];

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from sottovoce.voice.egemaps.numeric import F32, F64, Bools, Ints
 
 FILE = Path(__file__).with_name("_kernels.so")
-VERSION = 1  # of the functions' arguments; an older file beside newer code is not used
+VERSION = 2  # of the functions' arguments and results; an older file beside newer code is not used
 CANDIDATES = 6
 MOST_BINS = 16385
 

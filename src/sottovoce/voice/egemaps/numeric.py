@@ -40,7 +40,7 @@ def local_maxima(values: NDArray[np.floating]) -> Bools:
 
 
 def parabola_vertex(x: tuple[F64, F64, F64], y: tuple[F64, F64, F64]) -> tuple[F64, F64]:
-    """Abscissa and height of the vertex of the parabola through three points with y[1] a strict maximum."""
+    """Abscissa and height of the vertex of the parabola through three points, y[1] the highest."""
     left, right = x[0] - x[1], x[2] - x[1]
     slope_left, slope_right = (y[0] - y[1]) / left, (y[2] - y[1]) / right
     curvature = (slope_right - slope_left) / (right - left)

@@ -47,6 +47,13 @@ def test_M06_slopes_of_digital_silence_are_the_stated_constants():
     assert slopes == pytest.approx([0.112, 0.0763636], abs=5e-7)
 
 
+@pytest.mark.parametrize("frame_count", [1, 2, 7, 40, 64, 65, 500])
+def test_corrected_slopes_of_digital_silence_are_zero_however_many_frames_there_are(frame_count):
+    """Not the rounding of a sum: that would count as a value, and differ with the length of the recording."""
+    silence = np.zeros((frame_count, STREAM.bins), dtype=np.float32)
+    assert not balance.spectral_slopes(silence, STREAM, corrected=True).any()
+
+
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
 def test_slopes_against_the_regression_written_out(rate):
     stream = frames.stream_20ms(rate)

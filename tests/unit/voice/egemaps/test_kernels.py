@@ -259,7 +259,7 @@ def test_a_source_that_does_not_compile_leaves_nothing_behind(builder, checkout)
 @needs_compiled
 def test_an_older_library_is_not_used(builder, checkout):
     source = checkout / builder.ROOM / "kernels.c"
-    source.write_text(source.read_text().replace("#define VERSION 1\n", "#define VERSION 0\n"))
+    source.write_text(source.read_text().replace("#define VERSION 2\n", "#define VERSION 1\n"))
     made = builder.compiled(checkout)
     if made is None:
         pytest.skip("no C compiler here")

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sottovoce.voice.egemaps import frames, octave, pitch
 
@@ -79,6 +81,47 @@ def test_the_highest_refined_score_swaps_with_the_first():
     found = pitch.find_candidates(total, STREAM)
     assert found.frequency_hz[0, 0] == pytest.approx(hz(150), rel=0.01)
     assert found.frequency_hz[0, 1:3] == pytest.approx([hz(100), hz(120)], rel=1e-5)
+
+
+def test_two_equal_points_at_the_top_are_one_peak_and_not_none():
+    """Frame 258 of wakeword/alexa_161: its only strong candidate has two equal float32 points at the top."""
+    total = bumps((150, 2))
+    total[0, 99:103] = (4.0, 5.0, 5.0, 3.0)
+    found = pitch.find_candidates(total, STREAM)
+    assert hz(100) < found.frequency_hz[0, 0] < hz(101)
+    assert found.frequency_hz[0, 1] == pytest.approx(hz(150), rel=1e-5)
+    assert not found.frequency_hz[0, 2:].any()
+
+
+@pytest.mark.parametrize("slope", [(1.0, 3.0, 3.0, 5.0), (5.0, 3.0, 3.0, 1.0)])
+def test_a_step_on_the_way_up_or_down_is_no_peak(slope):
+    total = np.zeros((1, 513), dtype=np.float32)
+    total[0, 99:103] = slope
+    found = pitch.find_candidates(total, STREAM)
+    assert np.count_nonzero(found.frequency_hz) == 1
+    assert found.frequency_hz[0, 0] == pytest.approx(hz(99 + slope.index(5.0)), rel=0.01)
+
+
+def test_two_equal_points_at_the_end_are_no_peak():
+    total = np.zeros((1, 513), dtype=np.float32)
+    total[0, -2:] = 5.0
+    assert (pitch._highest(total) == -1).all()
+
+
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=40))
+def test_the_six_largest_against_a_plain_search(values):
+    total = np.array([values], dtype=np.float32)
+    expected = [
+        i
+        for i in range(1, len(values) - 1)
+        if values[i] > values[i - 1]
+        and (
+            values[i + 1] < values[i]
+            or values[i + 1 : i + 2] == values[i : i + 1] > values[i + 2 : i + 3] != []
+        )
+    ]
+    expected = sorted(expected, key=lambda i: -values[i])[:6]
+    assert pitch._highest(total)[0].tolist() == expected + [-1] * (6 - len(expected))
 
 
 def test_silence_has_no_candidates():
