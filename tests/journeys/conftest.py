@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -68,6 +69,8 @@ class Cli:
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,
             "text": True,
+            # A shell that runs this suite in the background has SIGINT ignored, and children inherit that.
+            "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             **options,
         }
         return subprocess.Popen(self.command(*arguments), env=self.environ, cwd=self.folder, **given)

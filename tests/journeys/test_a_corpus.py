@@ -78,7 +78,7 @@ def test_M16_an_ingest_that_is_killed_twice_takes_in_every_file_exactly_once(tea
     done = team("ingest", corpus, "--subject-from", "name", "--report", report, "--json", code=1)
     summary = done.lines[-1]
     assert summary["summary"]["taken"] + summary["summary"]["done_before"] == FILES
-    assert summary["summary"]["done_before"] >= 6
+    assert summary["summary"]["done_before"] >= 4
     assert features(team.home) == [1] * FILES
     with report.open(newline="") as file:
         rows = list(csv.DictReader(file))
