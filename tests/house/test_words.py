@@ -43,6 +43,7 @@ ADDRESS = re.compile(r"https?://([^/\s)>\"'`:]+)")
 MACHINE_PATHS = re.compile(r"(?<![\w.~-])/(?:work|root|home/\w+|Users/\w+)/")
 
 SKIPPED_FOLDERS = {".git", "__pycache__", "node_modules", "dist", "build", "htmlcov"}
+ENVIRONMENTS = (".venv", ".opensmile-venv")  # of `make test` and of `make bench-features`
 TEXT = {".py", ".md", ".toml", ".txt", ".sh", ".svg", ".json", ".csv", ".ini", ".mako", ".yaml", ".yml", ""}
 
 
@@ -51,7 +52,7 @@ def text_files(*folders: str) -> Iterator[Path]:
     for folder in folders:
         start = ROOT / folder
         for path in [start] if start.is_file() else sorted(start.rglob("*")):
-            hidden = any(part in SKIPPED_FOLDERS or part.startswith(".venv") for part in path.parts)
+            hidden = any(part in SKIPPED_FOLDERS or part.startswith(ENVIRONMENTS) for part in path.parts)
             cache = any(part.startswith(".") and part.endswith("_cache") for part in path.parts)
             if path.is_file() and not hidden and not cache and path.suffix in TEXT:
                 yield path
@@ -59,7 +60,7 @@ def text_files(*folders: str) -> Iterator[Path]:
 
 def repository() -> list[Path]:
     """Our own files; what others wrote, and stands here under its licence, may name whom it likes."""
-    top = [entry.name for entry in ROOT.iterdir() if not entry.name.startswith((".venv", ".git"))]
+    top = [entry.name for entry in ROOT.iterdir() if not entry.name.startswith((*ENVIRONMENTS, ".git"))]
     skipped = {".hypothesis", ".coverage", "wycheproof"}
     return [path for path in text_files(*top) if not any(part in skipped for part in path.parts)]
 
