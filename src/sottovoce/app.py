@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -387,6 +387,11 @@ class Platform:
         )
         with open_source(Path(path)) as source:
             return self._verb(lambda: self._ingest.take(source, ask, caller=caller))
+
+    def unwilling(self, subjects: Iterable[str]) -> frozenset[str]:
+        """The people of whom `ingest_file` would take nothing in today: they have not consented to all that is needed
+        (voice_recording, voice_analysis, data_retention_30_days), or their data is restricted."""
+        return self._verb(lambda: self._ingest.unwilling(subjects))
 
     def footprint(self) -> tuple[FootprintRow, ...]:
         """What is stored, by kind, from the stores themselves: sealed results, proof, sealed bodies, keys."""

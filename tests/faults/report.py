@@ -1,14 +1,16 @@
 """`make faults`: every campaign of this folder in full; prints the tables and keeps them in docs/reference/figures.md.
 
-python tests/faults/report.py [--kills 500] [--step 4] [--only points|errors|disk|kills] [--record]
+python tests/faults/report.py [--kills 500] [--step 4] [--every 1] [--only points|errors|disk|kills] [--record]
 
-Printed is every point of every scenario, killed and raised; kept is a line for each scenario.
+Printed is every point of every scenario, killed and raised; kept is a line for each scenario, and a section of the
+page for each campaign, so that one can be run and recorded by itself.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import sqlite3
 import subprocess
@@ -90,24 +92,32 @@ def point_line(scenario: str, shape: str, killed: dict[str, Any], raised: dict[s
     return f"| {scenario} | {shape} | {killed['point']} {killed['name']} | killed: {said[0]} | raised: {said[1]} |"
 
 
-def errors(_: argparse.Namespace) -> Part:
+def errors(given: argparse.Namespace) -> Part:
     """The disk answers EIO once, EIO or ENOSPC from there on, or takes half a write."""
-    lines = ["| disk error during | calls | tries | refused | dirty | acknowledged lost | audio left |"]
-    lines.append("|---|---:|---:|---:|---:|---:|---:|")
+    lines = [
+        "| disk error during | calls | tried: each | tries | refused | dirty | acknowledged lost | audio left |"
+    ]
+    lines.append("|---|---:|---:|---:|---:|---:|---:|---:|")
     bad = 0
     for scenario in (*EVERY_CALL, *SOME_CALLS):
-        found = run("io_errors.py", scenario, "--step", "1" if scenario in EVERY_CALL else "4")
+        step = given.every if scenario in EVERY_CALL else str(4 * int(given.every))
+        found = run("io_errors.py", scenario, "--step", step)
         if "tries" not in found:
-            lines.append(f"| {scenario} | not run: {found.get('not_run', 'it failed')} | | | | | |")
+            lines.append(f"| {scenario} | not run: {found.get('not_run', 'it failed')} | | | | | | |")
             bad += int("failed" in found)
             continue
         rows = found["dirty"]
         for row in rows:
             print(f"{scenario}, call {row['call']}, {row['how']}: {'; '.join(row['dirty'])}")
-        cells = [scenario, sum(found["calls"].values()), found["tries"], found["refused"], len(rows)]
+        calls = sum(found["calls"].values())
+        cells = [scenario, calls, ordinal(int(step)), found["tries"], found["refused"], len(rows)]
         lines.append("| " + " | ".join(map(str, [*cells, of_kind(rows, LOST), of_kind(rows, AUDIO)])) + " |")
         bad += len(rows)
     return "\n".join(lines), bad
+
+
+def ordinal(step: int) -> str:
+    return {1: "call", 2: "2nd call", 3: "3rd call"}.get(step, f"{step}th call")
 
 
 def disk(given: argparse.Namespace) -> Part:
@@ -138,34 +148,44 @@ def kills(given: argparse.Namespace) -> Part:
     return text, len(found["dirty"]) + left + int(found["kills"] < found["wanted"])
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], Part]] = {
-    "points": points, "errors": errors, "disk": disk, "kills": kills,
-}  # fmt: skip
+PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], Part]]] = {
+    "points": ("Faults: a kill and a raise at each boundary", points),
+    "errors": ("Faults: a disk that fails at a call", errors),
+    "disk": ("Faults: a full disk", disk),
+    "kills": ("Faults: kills at random moments", kills),
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", default="500")
     parser.add_argument("--step", default="4", help="blocks of 4 KiB between two tries on a full disk")
+    parser.add_argument(
+        "--every", default="1", help="which calls fail: each, every second, ...; four times rarer in some"
+    )
     parser.add_argument("--only", choices=PARTS, action="append")
     parser.add_argument("--record", action="store_true")
     given = parser.parse_args()
-    texts, bad = [], 0
-    for name, part in PARTS.items():
+    bad = 0
+    for name, (title, part) in PARTS.items():
         if given.only and name not in given.only:
             continue
         text, wrong = part(given)
         print(text, "\n", flush=True)
-        texts.append(text)
         bad += wrong
-    if given.record and not given.only:
-        conditions = (
-            f"SQLite {sqlite3.sqlite_version}, {platform.libc_ver()[0]} {platform.libc_ver()[1]}; calls: writes, "
-            f"truncations, allocations and fsyncs below the home, in {', '.join(EVERY_CALL)} each, else every fourth; "
-            f"full disk: a try every {given.step} blocks of 4 KiB"
-        )
-        record("faults", "Faults", "\n\n".join(texts), conditions=conditions)
+        if given.record:
+            record(f"faults-{name}", title, text, conditions=conditions(name, given))
     return int(bool(bad))
+
+
+def conditions(name: str, given: argparse.Namespace) -> str:
+    common = f"SQLite {sqlite3.sqlite_version}, {' '.join(platform.libc_ver())}"
+    common += f", load {os.getloadavg()[0]:.0f} at the end"
+    more = {
+        "errors": "; calls: writes, truncations, allocations, fsyncs, renames, links and unlinks below the home",
+        "disk": f"; a try every {given.step} blocks of 4 KiB",
+    }
+    return common + more.get(name, "")
 
 
 if __name__ == "__main__":

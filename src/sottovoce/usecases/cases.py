@@ -137,9 +137,19 @@ class Cases:
                 )
         except BaseException:
             if key_id is not None:
-                self.keyring.destroy([key_id])
+                self._forget_unless_opened(case_id, key_id)
             raise
         return self._view(case, now)
+
+    def _forget_unless_opened(self, case_id: str, key_id: str) -> None:
+        """The key of a proof without its case goes at once; where that cannot be asked, the collector takes it."""
+        try:
+            with self.database.read() as tx:
+                opened = tx.cases.get(case_id) is not None  # the commit's answer may have been lost
+            if not opened:
+                self.keyring.destroy([key_id])
+        except SottovoceError:
+            return
 
     def extend(self, case_id: str, *, reason: str, caller: Caller) -> CaseView:
         """Take the longer time that the law allows, once, told within the first. Conflict, UsageError, NotFound."""

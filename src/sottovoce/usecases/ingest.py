@@ -9,10 +9,13 @@ Rules upheld here:
 2. What was interrupted, or failed for another reason, is begun anew.
 3. A source file is unlinked only after its result is stored: by the analysis itself, or here where an ingest was
    killed between the two; the audit entry is written before the file goes.
+4. Nothing is taken in of whom no result may be kept: an ingest hands no result back, so it would be analysed for
+   nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -45,7 +48,7 @@ class Ingest:
     def take(self, source: DigestedSource, ask: Ask, *, caller: Caller) -> IngestOutcome:
         """Take in one recording, or say that it was taken before. Errors as of `analyze`, but for recordings that
         were refused before."""
-        ask = replace(ask, idempotency_key="content:" + source.digest())
+        ask = replace(ask, idempotency_key="content:" + source.digest(), must_keep=True)
         before = self._before(ask)
         if before is not None and before.state is RecordingState.VERIFIED:
             return self._done(source, ask, before, caller=caller)
@@ -62,6 +65,12 @@ class Ingest:
                 raise
             return self._done(source, ask, ended, caller=caller)
         return IngestOutcome("taken", answer.session_id, answer.audio.source, source.size_bytes)
+
+    def unwilling(self, subjects: Iterable[str]) -> frozenset[str]:
+        """Those of whom `take` would take nothing in today: consents that are missing or outdated, restrictions."""
+        return frozenset(
+            subject for subject in subjects if not self.record.allows(Ask(subject=subject, must_keep=True))
+        )
 
     def _before(self, ask: Ask) -> Recording | None:
         with self.database.read() as tx:

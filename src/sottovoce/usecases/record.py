@@ -93,6 +93,7 @@ class Ask:
     channel: str = "0"
     accept_truncated: bool = False
     embedding: bool = False
+    must_keep: bool = False  # refused where the person has not agreed that the result is kept
     on_gate: OnGate | None = None  # of analyze: told what the gate found, before anything is sealed
 
 
@@ -386,6 +387,12 @@ class Record:
             "The same request is being worked on.", hint="Try again shortly.", reason="in_progress"
         )
 
+    def allows(self, ask: Ask) -> bool:
+        """Whether `analyze` would be allowed today: consents given, nothing restricted."""
+        with self.database.read() as tx:
+            person = self.people.find(tx, ask.subject)
+            return person is not None and self._consents(tx, person.id).allow(_purposes("analyze", ask))
+
     def same_request(self, tx: UnitOfWork, ask: Ask, subject_id: str) -> Recording | None:
         """The recording that was made under the same idempotency key, if any."""
         hashed = self._idempotency(ask)
@@ -577,7 +584,7 @@ def _needed_at_commit(leased: Recording, findings: Findings) -> tuple[str, ...]:
 
 def _purposes(shape: Shape, ask: Ask) -> tuple[str, ...]:
     purposes: tuple[str, ...] = _NEEDED
-    if shape == "submit" or ask.discard_source:
+    if shape == "submit" or ask.discard_source or ask.must_keep:
         purposes = (*purposes, RETENTION)  # nothing else would be left if the result could not be kept
     return (*purposes, EMBEDDING) if ask.embedding else purposes
 

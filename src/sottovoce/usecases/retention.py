@@ -22,6 +22,7 @@ from sottovoce.model.outcome import SweepReport
 from sottovoce.model.policy import Policy
 from sottovoce.model.record import DueRecord
 from sottovoce.model.recording import Recording, RecordingState
+from sottovoce.model.retention import RECORD_KINDS
 from sottovoce.model.subject import Caller
 from sottovoce.ports import Blobs, Database
 from sottovoce.usecases.clock_watch import ClockWatch
@@ -29,10 +30,10 @@ from sottovoce.usecases.discard import Discard, body_path
 from sottovoce.usecases.keyring import Keyring
 from sottovoce.usecases.record import Record
 from sottovoce.usecases.rights import Rights
+from sottovoce.usecases.schedule import due
 from sottovoce.usecases.trail import Trail
 
 _BATCH = 500
-_KINDS = ("features", "insight", "embedding", "decision")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,7 @@ class RetentionSweep:
         return SweepReport(
             audio_discarded=sum(reason == "deadline" for reason in reasons),
             interrupted_finished=sum(reason not in (None, "deadline") for reason in reasons),
-            records_expired=sum(len(self._due(kind, now, limit=1_000_000)) for kind in _KINDS),
+            records_expired=sum(len(self._due(kind, limit=1_000_000)) for kind in RECORD_KINDS),
             erasures_resumed=erasures, orphan_bodies=len(list(self._ownerless_bodies())),
             orphan_keys=len(self._ownerless_keys()),
             overdue=sum(now >= recording.discard_by for recording in unfinished),
@@ -133,24 +134,17 @@ class RetentionSweep:
 
     def _expire(self, *, caller: Caller) -> int:
         expired = 0
-        for kind in _KINDS:
-            while True:
-                with self.database.read() as tx:
-                    now = tx.now()
-                due = self._due(kind, now, limit=_BATCH)
-                if not due:
-                    break
-                self._expire_batch(kind, due, caller=caller)
-                expired += len(due)
+        for kind in RECORD_KINDS:
+            while found := self._due(kind, limit=_BATCH):
+                self._expire_batch(kind, found, caller=caller)
+                expired += len(found)
         if expired:
             self.database.tidy()
         return expired
 
-    def _due(self, kind: str, now: datetime, *, limit: int) -> tuple[DueRecord, ...]:
-        """due = min(promise at insert, policy now), both by index."""
-        oldest_kept = now - (self.policy.retention.promise(kind, now) - now)
+    def _due(self, kind: str, *, limit: int) -> tuple[DueRecord, ...]:
         with self.database.read() as tx:
-            return tx.records.due(kind, promised_before=now, created_before=oldest_kept, limit=limit)
+            return due(tx, kind, self.policy.retention, limit=limit)
 
     def _expire_batch(self, kind: str, due: tuple[DueRecord, ...], *, caller: Caller) -> None:
         """Keys first; then rows and one audit entry per person, together."""

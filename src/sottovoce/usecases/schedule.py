@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sottovoce.model.policy import Policy
+from sottovoce.model.record import DueRecord
 from sottovoce.model.retention import (
     RECORD_KINDS,
     SCHEDULE,
@@ -29,6 +30,13 @@ from sottovoce.usecases.trail import Trail
 
 _FRESH_S = 1.0
 _ALL = 1_000_000
+
+
+def due(tx: UnitOfWork, kind: str, retention: RetentionPolicy, *, limit: int = _ALL) -> tuple[DueRecord, ...]:
+    """The records of a kind that are due now: min(promise at insert, policy now), both by index."""
+    now = tx.now()
+    oldest_kept = now - timedelta(days=retention.days[kind])
+    return tx.records.due(kind, promised_before=now, created_before=oldest_kept, limit=limit)
 
 
 @dataclass
@@ -81,7 +89,7 @@ class Schedule:
             waiting = tx.recordings.unfinished(limit=_ALL)
             counts |= {"audio": len(waiting) - held, "held_audio": held}
             late = sum(now >= recording.discard_by for recording in waiting)
-            overdue = {kind: self._due(tx, kind, self.policy.retention, now) for kind in RECORD_KINDS}
+            overdue = {kind: len(due(tx, kind, self.policy.retention)) for kind in RECORD_KINDS}
         overdue["audio"] = late
         return tuple(
             ScheduleRow(kind, self._days_of(kind), counts.get(kind.id, 0), overdue.get(kind.id, 0))
@@ -94,12 +102,11 @@ class Schedule:
             check_days(kind, days)
         planned = RetentionPolicy({**self.days, **changes})
         with self.database.read() as tx:
-            now = tx.now()
             counts = {row.kind: row.count for row in tx.footprint()}
             return tuple(
                 PlannedChange(
                     kind, self.days[kind], days, counts.get(kind, 0),
-                    self._due(tx, kind, self.policy.retention, now), self._due(tx, kind, planned, now),
+                    len(due(tx, kind, self.policy.retention)), len(due(tx, kind, planned)),
                 )
                 for kind, days in changes.items()
             )  # fmt: skip
@@ -122,8 +129,3 @@ class Schedule:
         if kind.id == "held_audio":
             return self.policy.hold_ttl.days if self.policy.on_failure == "hold" else 0
         return kind.days
-
-    @staticmethod
-    def _due(tx: UnitOfWork, kind: str, policy: RetentionPolicy, now: datetime) -> int:
-        oldest_kept = now - timedelta(days=policy.days[kind])
-        return len(tx.records.due(kind, promised_before=now, created_before=oldest_kept, limit=_ALL))

@@ -29,19 +29,12 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def taking(platform: Any) -> Any:
     """A platform that takes in whatever it is given."""
-    everything = platform.answers["consents"]
     platform.answers |= {
-        "consents": tuple(_granted(state) for state in everything),
+        "unwilling": frozenset(),
         "ingest_file": IngestOutcome("taken", "ses_" + "a" * 24, "left_in_place", 1000),
         "footprint": (FootprintRow("features", 3, 2100), FootprintRow("key", 12, 960)),
     }
     return platform
-
-
-def _granted(state: Any) -> Any:
-    from dataclasses import replace
-
-    return replace(state, status="granted")
 
 
 def test_every_file_is_taken_and_the_footprint_told(
@@ -79,7 +72,7 @@ def test_F10_a_full_disk_or_a_missing_key_stops_the_run(
 
 
 def test_who_has_not_consented_is_not_begun(run: Callable[..., Any], platform: Any, folder: Path) -> None:
-    platform.answers["footprint"] = ()
+    platform.answers |= {"footprint": (), "unwilling": frozenset({"anna", "bert"})}
     done = run("ingest", str(folder), "--subject-from", "name")
     assert done.code == 3
     assert "2 of 2 people have not consented" in done.err

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +16,7 @@ from sottovoce.errors import Conflict, NotFound, StorageError, UsageError
 from sottovoce.model.mark import MarkKind
 from sottovoce.model.request import CaseKind, CaseState
 from sottovoce.sealing import receipt as receipts
+from sottovoce.usecases.cases import Asked
 
 Hall = Any
 
@@ -220,6 +223,32 @@ def test_C5b_somebody_without_consents_and_somebody_unknown_can_ask(hall: Hall) 
 
 
 # --- identity ---------------------------------------------------------------------------------------------
+
+
+def test_F13_a_lost_answer_of_the_commit_keeps_the_proof_of_an_opened_case(hall: Hall) -> None:
+    """Where a request was recorded and only the answer got lost, the proof of identity can still be opened."""
+
+    class LosesAnswers:
+        def __init__(self, database: Any) -> None:
+            self._database = database
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._database, name)
+
+        @contextmanager
+        def begin(self) -> Iterator[Any]:
+            with self._database.begin() as tx:
+                yield tx
+            raise StorageError("The connection ended.", reason="storage")
+
+    hall.grant()
+    cases = replace(hall.platform._cases, database=LosesAnswers(hall.database))
+    asked = Asked(subject="anna", kind=CaseKind.ACCESS, identity="document", proof="passport L01X00T47")
+    with pytest.raises(StorageError):
+        cases.open(asked, caller=hall.caller)
+    with hall.database.read() as tx:
+        (case,) = tx.cases.unfinished()
+    assert hall.platform.keyring.exists(case.identity_key_id)
 
 
 @pytest.mark.parametrize("ending", ["closed", "refused", "erased"])

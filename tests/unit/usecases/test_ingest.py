@@ -10,6 +10,7 @@ import pytest
 
 from sottovoce.errors import AudioRejected, Conflict, ConsentRequired, ExtractionFailed
 from sottovoce.model.corpus import IngestOutcome
+from sottovoce.model.mark import MarkKind
 from sottovoce.usecases.record import Ask
 
 
@@ -144,3 +145,22 @@ def test_the_footprint_counts_what_is_stored(hall: Any) -> None:
     assert (after["features"].count, after["insight"].count, after["decision"].count) == (1, 1, 1)
     assert after["features"].size_bytes > 88 * 4
     assert after["sealed_audio"].count == 0
+
+
+def test_nothing_is_taken_in_of_whom_no_result_may_be_kept(hall: Any) -> None:
+    """A recording whose result could not be kept is not analysed: nobody would ever see the result."""
+    hall.grant(purposes=("voice_recording", "voice_analysis"))
+    hall.grant("bert")
+    assert hall.platform.unwilling(("anna", "bert", "nobody")) == {"anna", "nobody"}
+    with pytest.raises(ConsentRequired):
+        take(hall)
+    assert not hall.extractor.sources
+
+
+def test_a_restriction_makes_a_person_unwilling(hall: Any) -> None:
+    """Of a person whose data is restricted nothing is taken in."""
+    hall.grant()
+    hall.platform.mark(
+        subject="anna", kind=MarkKind.RESTRICTION, reason="accuracy_contested", caller=hall.caller
+    )
+    assert hall.platform.unwilling(("anna",)) == {"anna"}

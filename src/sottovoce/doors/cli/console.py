@@ -12,7 +12,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
 
 Payload = Mapping[str, object] | list[dict[str, object]]
 MAXIMUM_WIDTH = 110
@@ -94,15 +97,10 @@ class Console:
     @contextmanager
     def progress(self, text: str) -> Iterator[None]:
         """A moving sign that something runs, only where standard error is a terminal that can show it."""
-        if not self._interactive(self.stderr):
+        rich = self.rich()
+        if rich is None:
             yield
             return
-        from rich.console import Console as RichConsole
-
-        rich = RichConsole(
-            file=self.stderr, no_color="NO_COLOR" in self.environ, highlight=False, markup=False,
-            _environ=self.environ,  # else rich asks the process for TERM again
-        )  # fmt: skip
         with rich.status(printable(text), spinner="dots"):
             yield
 
@@ -112,17 +110,13 @@ class Console:
 
         On a terminal a bar that moves; elsewhere a line now and then, so that a log tells how far it is.
         """
-        if not self._interactive(self.stderr):
+        rich = self.rich()
+        if rich is None:
             lines = _Lines(doing, total, self.message)
             yield lines.advance
             return
-        from rich.console import Console as RichConsole
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        rich = RichConsole(
-            file=self.stderr, no_color="NO_COLOR" in self.environ, highlight=False, markup=False,
-            _environ=self.environ,
-        )  # fmt: skip
         rate = TextColumn("{task.fields[rate]}")
         columns = (
             TextColumn("{task.description}"),
@@ -139,6 +133,17 @@ class Console:
                 progress.update(task, advance=1, rate="" if speed is None else f"{speed:.1f}/s")
 
             yield advance
+
+    def rich(self) -> RichConsole | None:
+        """Standard error for what moves; None where it is no terminal that can show it."""
+        if not self._interactive(self.stderr):
+            return None
+        from rich.console import Console as RichConsole
+
+        return RichConsole(
+            file=self.stderr, no_color="NO_COLOR" in self.environ, highlight=False, markup=False,
+            _environ=self.environ,  # else rich asks the process for TERM again
+        )  # fmt: skip
 
     def _interactive(self, stream: TextIO) -> bool:
         return stream.isatty() and self.environ.get("TERM", "") not in ("", "dumb")

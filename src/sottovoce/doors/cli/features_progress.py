@@ -57,17 +57,13 @@ class Bars(Progress):
 @contextmanager
 def progress(console: Console, *, size_bytes: int, files: int, shown: bool) -> Iterator[Progress]:
     """Bars where standard error is a terminal that can show them and `shown`; else only what is said."""
-    if not (shown and console.stderr.isatty() and console.environ.get("TERM", "") not in ("", "dumb")):
+    rich = console.rich() if shown else None
+    if rich is None:
         yield Progress(console)
         return
-    from rich.console import Console as RichConsole
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
 
-    rich = RichConsole(
-        file=console.stderr, no_color="NO_COLOR" in console.environ, highlight=False, markup=False,
-        _environ=console.environ,
-    )  # fmt: skip
     text = TextColumn("{task.description}", markup=False)
     with RichProgress(
         text, BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=rich, transient=True

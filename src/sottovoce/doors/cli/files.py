@@ -43,11 +43,12 @@ def read_log(path: Path) -> str:
     return read_small(path, maximum_bytes=MAXIMUM_LOG_BYTES).decode("utf-8", errors="surrogateescape")
 
 
-def write_new(path: Path, text: str) -> None:
+def write_new(path: Path, content: str | bytes) -> None:
     """Write a file that does not exist yet; UsageError where it does or cannot be made."""
+    data = content.encode("utf-8") if isinstance(content, str) else content
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        with path.open("xb") as file:
+            file.write(data)
     except FileExistsError:
         raise UsageError("The file exists already.", hint="Name another one, or remove it first.") from None
     except OSError:

@@ -19,7 +19,6 @@ from sottovoce.doors.cli.errors import OK, SOME_FAILED, combined, exit_code, hin
 from sottovoce.doors.cli.world import CALLER, COMMON, Common, DryRun, Outside, World
 from sottovoce.errors import ConsentRequired, KeyUnavailable, SottovoceError, StorageError, UsageError
 from sottovoce.model.corpus import Corpus, CorpusFile, FootprintRow, IngestOutcome
-from sottovoce.model.purpose import RETENTION, VOICE_ANALYSIS, VOICE_RECORDING
 
 if TYPE_CHECKING:
     from sottovoce.app import Platform
@@ -191,14 +190,9 @@ def _consenting(
     platform: Platform, corpus: Corpus, world: World
 ) -> tuple[list[CorpusFile], list[CorpusFile]]:
     """The files of people who have consented, and the others; said before anything is begun."""
-    unwilling: set[str] = set()
     subjects = corpus.subjects()
     with world.console.progress(f"looking up the consents of {len(subjects)} people"):
-        for subject in subjects:
-            states = platform.consents(subject=subject, caller=CALLER)
-            granted = {state.purpose for state in states if state.status == "granted"}
-            if not {VOICE_RECORDING, VOICE_ANALYSIS, RETENTION} <= granted:
-                unwilling.add(subject)
+        unwilling = platform.unwilling(subjects)
     if unwilling:
         some = ", ".join(printable(subject) for subject in sorted(unwilling)[:_SHOWN])
         world.console.message(

@@ -16,9 +16,8 @@ from cyclopts import App, Parameter
 
 from sottovoce.doors.cli.console import printable
 from sottovoce.doors.cli.errors import OK
-from sottovoce.doors.cli.files import read_small, read_text
+from sottovoce.doors.cli.files import read_small, read_text, write_new
 from sottovoce.doors.cli.world import COMMON, Common, Outside
-from sottovoce.errors import UsageError
 
 if TYPE_CHECKING:
     from sottovoce.voice.models.read_tflite import ModelFile
@@ -124,7 +123,7 @@ def export_model(
     from sottovoce.voice.models.read_tflite import read_tflite
 
     data = models.export(read_tflite(read_small(file)), form=format, quantise=quantise)
-    _write_new(out, data)
+    write_new(out, data)
     digest = sha256(data).hexdigest()
     payload = {
         "file": str(out),
@@ -140,18 +139,6 @@ def export_model(
 def _beside(file: Path) -> Path:
     """Where a card is looked for when none is named."""
     return file.with_name(file.name + CARD_SUFFIX)
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    try:
-        with path.open("xb") as file:
-            file.write(data)
-    except FileExistsError:
-        raise UsageError("The file exists already.", hint="Name another one, or remove it first.") from None
-    except OSError:
-        raise UsageError(
-            "The file cannot be written there.", hint="Check the folder and its permissions."
-        ) from None
 
 
 def _payload(model: ModelFile) -> dict[str, object]:
