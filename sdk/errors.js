@@ -41,6 +41,22 @@ export class AudioRejected extends SottovoceError {
   }
 }
 
+/** What is presented is not what was signed. */
+export class IntegrityError extends SottovoceError {
+  /** @param {string} message @param {{hint?: string, reason?: string}} [more] */
+  constructor(message, more) {
+    super("integrity", message, more);
+  }
+}
+
+/** The signature may be sound, but nothing pinned says whose it is. */
+export class UnknownSigner extends SottovoceError {
+  /** @param {string} message @param {{hint?: string, reason?: string}} [more] */
+  constructor(message, more) {
+    super("unknown_signer", message, more);
+  }
+}
+
 /** The person stopped it, or the page did. */
 export class Cancelled extends SottovoceError {
   constructor() {

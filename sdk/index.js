@@ -9,9 +9,12 @@
  * stores or logs anything. The numbers are personal data all the same.
  */
 
+export { openModel, trustedKeys } from "./card.js";
 export { Extractor } from "./client.js";
 export { PROFILES } from "./egemaps/extract.js";
-export { AudioRejected, Cancelled, RecorderError, SottovoceError, UsageError } from "./errors.js";
+export {
+  AudioRejected, Cancelled, IntegrityError, RecorderError, SottovoceError, UnknownSigner, UsageError,
+} from "./errors.js";
 export { egemaps } from "./features.js";
 export { voiceProfile } from "./insight.js";
 export { hashOf, readModel, runModel } from "./model.js";
