@@ -32,7 +32,7 @@ from sottovoce.model.ids import new_id
 from sottovoce.model.subject import Caller
 from sottovoce.usecases.keyring import NewKey
 
-ROUNDS = 9
+ROUNDS = 25
 DUE = 100
 KEYS_AT_ONCE = 5_000
 PER_PERSON = 30  # sessions of each person that fills a home
