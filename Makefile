@@ -13,7 +13,7 @@ TESTS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-device test test-sdk check format coverage offline corpus bench bench-features figures promises cli-reference feature-pages faults fuzz audit-kills residue simulation planted-bugs campaigns lock clean
+.PHONY: help demo demo-device test test-sdk check format coverage offline corpus bench bench-features figures models promises cli-reference feature-pages faults fuzz audit-kills residue simulation planted-bugs campaigns lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,7 @@ check: $(VENV)/.dev-installed  ## style, types, import contracts, generated page
 	@$(BIN)/python scripts/cli_reference.py --check
 	@$(BIN)/python scripts/audit_vectors.py --check
 	@$(BIN)/python scripts/feature_pages.py --check
+	@$(BIN)/python scripts/model_page.py
 	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow" tests/docs tests/house
 
 format: $(VENV)/.dev-installed  ## rewrite the source in the house style
@@ -75,6 +76,9 @@ figures: $(VENV)/.dev-installed bench  ## every figure of the documentation anew
 	@$(BIN)/python scripts/analyze_corpus.py --record
 	@$(BIN)/python scripts/compare_device.py --chromium --record
 
+models: $(VENV)/.dev-installed  ## learn the models of ../shared/data anew, into build/models/; SHIP=1: into the package, with a new signer
+	@$(BIN)/python scripts/make_models.py $(if $(SHIP),--ship --record)
+
 promises: $(VENV)/.dev-installed  ## write docs/reference/promises.md from the tests
 	@$(BIN)/python scripts/promises.py
 
@@ -96,8 +100,9 @@ audit-kills: $(VENV)/.dev-installed  ## kill a process 40 times while it writes 
 residue: $(VENV)/.dev-installed  ## search files and memory for pieces of marked recordings; show that a planted leak is found
 	@$(BIN)/python -m pytest -q -n $(WORKERS) tests/residue tests/unit/adapters/test_extractor_residue.py
 
-simulation: $(VENV)/.dev-installed  ## thousands of interleavings of verbs, kills and time against a naive model
-	@STEPS=20 EXAMPLES=2000 HYPOTHESIS_PROFILE=dev $(BIN)/python -m pytest -q tests/simulation
+simulation: $(VENV)/.dev-installed  ## thousands of interleavings of verbs, kills, time and restored backups against naive models
+	@STEPS=20 EXAMPLES=2000 HYPOTHESIS_PROFILE=dev $(BIN)/python -m pytest -q tests/simulation/test_interleavings.py
+	@STEPS=20 EXAMPLES=1000 QUICK=1 $(BIN)/python -m pytest -q tests/simulation/test_rights_over_time.py
 
 planted-bugs: $(VENV)/.dev-installed  ## plant bugs in a copy of the source, one at a time: the tests have to fail on each
 	@$(BIN)/python tests/faults/planted_bugs.py

@@ -2,9 +2,10 @@
 
 Nothing of `sottovoce.sealing` is imported: what this script writes and the package reads must agree. Salts and
 keys are fixed, so that the same files come out each time. The client-sealed cases take fresh randomness (an ML-KEM
-encapsulation cannot be repeated) and are only written with `--client`; published cases stay for ever.
+encapsulation cannot be repeated) and are only written with `--client` (wire version 1) or `--client-note` (version 2);
+published cases stay for ever.
 
-    python scripts/sealing_vectors.py [--client] [FOLDER]
+    python scripts/sealing_vectors.py [--client] [--client-note] [FOLDER]
 """
 
 from __future__ import annotations
@@ -170,10 +171,21 @@ def client_cases() -> list[Json]:
     return [client_case(suite) for suite in (1, 2, 3)]
 
 
-def client_case(suite: int) -> Json:
+def note_cases() -> list[Json]:
+    """Wire version 2: a note of 3072 bytes, sealed between the sealed key and the body."""
+    note = {"subject": "Zo\u00eb 17", "size_bytes": 20000, "format": "wav"}
+    text = json.dumps(note, ensure_ascii=False).encode().ljust(3072)
+    return [{**client_case(suite, text), "note": note} for suite in (1, 2, 3)]
+
+
+def client_case(suite: int, note: bytes = b"") -> Json:
     plaintext, envelope_id, content_key = pattern(20000), os.urandom(16), os.urandom(32)
     private, public, sealed_key = seal_key(suite, content_key, b"sottovoce/client-seal/1" + envelope_id)
-    header = bytes([1, suite]) + hashlib.sha256(public).digest() + envelope_id + sealed_key
+    version = 2 if note else 1
+    header = bytes([version, suite]) + hashlib.sha256(public).digest() + envelope_id + sealed_key
+    if note:
+        context = b"sottovoce/client-note/1" + hashlib.sha256(header).digest()
+        header += cobblestone_256(content_key, note, context, os.urandom(24))
     bound = hashlib.sha256(header).digest()
     if suite == 1:
         nonce = os.urandom(12)
@@ -229,15 +241,16 @@ def write(path: Path, about: str, cases: list[Json]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    client = "--client" in arguments
-    folders = [argument for argument in arguments if argument != "--client"]
+    folders = [argument for argument in arguments if not argument.startswith("--")]
     root = Path(folders[0]) if folders else Path(__file__).resolve().parents[1] / "vectors"
     write(root / "context/context_v1.json", "docs/reference/envelope-format.md, context", context_cases())
     write(root / "pseudonym/pseudonym_v1.json", "docs/reference/key-tree.md, pseudonyms", pseudonym_cases())
     write(root / "envelope/stored_v1.json", "docs/reference/envelope-format.md, suite 0", stored_cases())
-    if client:
-        about = "docs/reference/envelope-format.md, suites 1 to 3; the private halves are for tests only"
+    about = "docs/reference/envelope-format.md, suites 1 to 3; the private halves are for tests only"
+    if "--client" in arguments:
         write(root / "envelope/client_v1.json", about, client_cases())
+    if "--client-note" in arguments:
+        write(root / "envelope/client_v2.json", about, note_cases())
 
 
 if __name__ == "__main__":

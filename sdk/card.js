@@ -20,7 +20,7 @@ import { hashOf, readModel } from "./model.js";
 
 const RECEIPT_FORMAT = "sottovoce-receipt/1";
 const IDENTITY_FORMAT = "sottovoce-identity/1";
-const CARD_FORMAT = "sottovoce-model-card/1";
+const CARD_FORMATS = ["sottovoce-model-card/1", "sottovoce-model-card/2"];
 const SIGNING_LABEL = "sottovoce/receipt/1\0";
 const MOST_CHARACTERS = 1 << 20;
 const KEY_BYTES = 32;
@@ -45,7 +45,7 @@ const SIGNATURE_BYTES = 64;
  */
 export async function openModel(file, card, { trusted, profile, demonstration = false }) {
   const { kind, body, keyId } = await verifyReceipt(card, trusted);
-  if (kind !== "model" || body.format !== CARD_FORMAT || !Array.isArray(body.files)) throw malformed("card_malformed");
+  if (kind !== "model" || !CARD_FORMATS.includes(body.format) || !Array.isArray(body.files)) throw malformed("card_malformed");
   const model = readModel(file);
   if (!isAbout(body, model, await hashOf(file))) {
     throw new IntegrityError("This card is not about this model file.", {

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sottovoce.app import Platform, open, verify_receipt
+    from sottovoce.app import Platform, open, seal_file, verify_receipt
     from sottovoce.errors import AudioRejected, ConsentRequired, SottovoceError
     from sottovoce.model.features import FEATURE_NAMES, FeatureVector, Insight, Quality
     from sottovoce.model.outcome import Analysis
@@ -40,6 +40,7 @@ __all__ = [
     "__version__",
     "egemaps",
     "open",
+    "seal_file",
     "verify_receipt",
 ]
 
@@ -56,6 +57,7 @@ _PLACES = {
     "SottovoceError": "sottovoce.errors",
     "egemaps": "sottovoce.voice.features",
     "open": "sottovoce.app",
+    "seal_file": "sottovoce.app",
     "verify_receipt": "sottovoce.app",
 }
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
@@ -30,10 +30,15 @@ from sottovoce.errors import (
     SottovoceError,
     StorageError,
     UnknownSigner,
+    UsageError,
 )
+from sottovoce.model.backup import MadeBackup
 from sottovoce.model.consent import ConsentAction, PurposeConsent
 from sottovoce.model.corpus import Corpus, FootprintRow, IngestOutcome
 from sottovoce.model.deadlines import Deadline, parse_deadlines
+from sottovoce.model.inference import ModelUse
+from sottovoce.model.keys import DestructionPromise
+from sottovoce.model.lineage import Departure, RoundView, TrainingRound
 from sottovoce.model.mark import MarkKind
 from sottovoce.model.outcome import (
     Analysis,
@@ -55,16 +60,36 @@ from sottovoce.model.outcome import (
     VerifiedProof,
     WorkOutcome,
 )
+from sottovoce.model.recipient import KnownAs, recipient_kind
 from sottovoce.model.request import CaseKind
 from sottovoce.model.retention import PlannedChange, RetentionPolicy, ScheduleRow
+from sottovoce.model.sealed_file import SUFFIX as SEALED_SUFFIX
+from sottovoce.model.sealed_file import OpenedFile, SealOutcome, format_hint
 from sottovoce.model.subject import Caller
-from sottovoce.ports import Blobs, Clock, Database, Entropy, Extractor, Keys, KeyStore, Liveness, Witness
+from sottovoce.ports import (
+    Blobs,
+    Clock,
+    Database,
+    Entropy,
+    Extractor,
+    Keys,
+    KeyStore,
+    Liveness,
+    Models,
+    Source,
+    Tombstones,
+    Witness,
+)
 from sottovoce.sealing import receipt as receipts
 from sottovoce.sealing import recipients
 from sottovoce.settings import Settings
-from sottovoce.usecases import portable
+from sottovoce.usecases import arrivals as sealed_arrivals
+from sottovoce.usecases import portable, restoring
 from sottovoce.usecases.access_log import AccessEntry, AccessLog, FactsCard, MarkView
 from sottovoce.usecases.archiving import Archiving, outcome_of
+from sottovoce.usecases.arrivals import Arrivals
+from sottovoce.usecases.backup import Backups
+from sottovoce.usecases.backup import Stores as BackupStores
 from sottovoce.usecases.cases import Asked, Cases, CaseView
 from sottovoce.usecases.clock_watch import ClockWatch
 from sottovoce.usecases.consent import Consent, Notice, Statement
@@ -72,9 +97,12 @@ from sottovoce.usecases.discard import Discard
 from sottovoce.usecases.disclosure import Disclosure
 from sottovoce.usecases.doctor import Doctor, Host
 from sottovoce.usecases.export import Exports
+from sottovoce.usecases.feed import Feed, FeedPage, FeedStatus
 from sottovoce.usecases.fsck import Fsck, FsckReport
 from sottovoce.usecases.group import GroupCommit
+from sottovoce.usecases.handover import DisclosureView, RecipientDesk
 from sottovoce.usecases.importing import ImportOutcome, Imports
+from sottovoce.usecases.inference import DecisionLog, DecisionView, Replay
 from sottovoce.usecases.ingest import Ingest
 from sottovoce.usecases.inspection import Filter, Inspection, Pinned
 from sottovoce.usecases.keyring import Keyring
@@ -83,24 +111,53 @@ from sottovoce.usecases.marks import MarkOutcome, Marks
 from sottovoce.usecases.notes import Notes
 from sottovoce.usecases.oversight import Oversight
 from sottovoce.usecases.people import People
+from sottovoce.usecases.promises import Promises
 from sottovoce.usecases.receipts import ReceiptBook
-from sottovoce.usecases.record import Ask, OnGate, Record
+from sottovoce.usecases.recipient_keys import GRACE_DAYS, RecipientKey, RecipientKeys
+from sottovoce.usecases.recipients import HandedOver, Recipients, RecipientView
+from sottovoce.usecases.record import Ask, OnGate, OnInference, Record
+from sottovoce.usecases.registry import RegisteredModel, Registry
 from sottovoce.usecases.retention import RetentionSweep
 from sottovoce.usecases.rights import Rights
+from sottovoce.usecases.rotation import Rotation
 from sottovoce.usecases.schedule import LiveDays, Schedule
 from sottovoce.usecases.sequencer import Sequencer
+from sottovoce.usecases.tombstone_heads import TombstoneHeads
+from sottovoce.usecases.tombstones import Replay as TombstoneReplay
+from sottovoce.usecases.tombstones import Replayed
 from sottovoce.usecases.trail import Trail
+from sottovoce.usecases.training import Ask as TrainingAsk
+from sottovoce.usecases.training import Handover, Training
 from sottovoce.usecases.vault import Vault
 from sottovoce.usecases.witnessing import Witnessing
 
 if TYPE_CHECKING:
     from sottovoce.model.canonical import JsonValue
     from sottovoce.usecases.models import VerifiedModel
+    from sottovoce.usecases.sealing_desk import SealingDesk
 
 T = TypeVar("T")
 LIBRARY = Caller(actor="operator", channel="library")
 SWEEPER = Caller(actor="system", channel="sweeper")
 IDENTITY_NAME = "identity.json"
+
+
+def _no_recipients() -> Blobs:
+    from sottovoce.adapters.memory import MemoryBlobs
+
+    return MemoryBlobs()
+
+
+def _no_models() -> Models:
+    from sottovoce.adapters.memory_models import MemoryModels
+
+    return MemoryModels()
+
+
+def _no_tombstones() -> Tombstones:
+    from sottovoce.adapters.memory_tombstones import MemoryTombstones
+
+    return MemoryTombstones()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +175,10 @@ class Adapters:
     clock: Clock
     entropy: Entropy
     witnesses: tuple[Witness, ...] = ()
+    recipients: Blobs = field(default_factory=_no_recipients)  # private halves of recipient keys, sealed
+    models: Models = field(default_factory=_no_models)  # of the home's own
+    shipped_models: Models = field(default_factory=_no_models)
+    tombstones: Tombstones = field(default_factory=_no_tombstones)
     closing: tuple[Callable[[], None], ...] = ()
 
 
@@ -133,6 +194,7 @@ def open(target: str | Settings | None = None, /, **given: Any) -> Platform:
 
 def connect(settings: Settings) -> Adapters:
     """The adapters that the settings name, on a home that exists."""
+    from sottovoce.adapters.backup_restore import HomeLock, reap_trials
     from sottovoce.adapters.blobs_file import FileBlobs
     from sottovoce.adapters.clock_system import OsEntropy, SystemClock
     from sottovoce.adapters.database import SqliteDatabase
@@ -140,12 +202,18 @@ def connect(settings: Settings) -> Adapters:
     from sottovoce.adapters.keys_local import LocalKeys
     from sottovoce.adapters.keystore_sqlite import SqliteKeyStore
     from sottovoce.adapters.liveness_file import FileLiveness
+    from sottovoce.adapters.models_folder import FolderModels, ShippedModels
+    from sottovoce.adapters.tombstones_file import FileTombstones
 
+    _ = settings.attributes  # refuses to start before anything is made (C35a)
     witnesses = _witnesses(settings)
     entropy = OsEntropy()
     home, keys = settings.home, settings.keys_folder
     passphrase = settings.read_passphrase()
     _make_home(home, keys)
+    lock = HomeLock(home)
+    lock.share()  # finishes or undoes a restore that was interrupted here
+    reap_trials(home)
     database = SqliteDatabase(settings.database_path, busy_timeout_s=settings.busy_timeout_s)
     long_lived = SqliteKeyStore(keys / "keys.db", busy_timeout_s=settings.busy_timeout_s)
     short_lived = SqliteKeyStore(keys / "audio-keys.db", busy_timeout_s=settings.busy_timeout_s)
@@ -158,12 +226,23 @@ def connect(settings: Settings) -> Adapters:
         short_lived=short_lived,
         bodies=FileBlobs(home / "bodies"),
         receipt_copies=FileBlobs(home / "receipts", durable=False),
+        recipients=FileBlobs(home / "recipients"),
         extractor=extractor,
         liveness=liveness,
         clock=SystemClock(),
         entropy=entropy,
         witnesses=witnesses,
-        closing=(extractor.close, liveness.close, database.close, long_lived.close, short_lived.close),
+        models=FolderModels(home / "models"),
+        shipped_models=ShippedModels(files("sottovoce") / "data" / "models"),
+        tombstones=FileTombstones(settings.tombstones_path),
+        closing=(
+            extractor.close,
+            liveness.close,
+            database.close,
+            long_lived.close,
+            short_lived.close,
+            lock.close,
+        ),
     )
 
 
@@ -196,7 +275,7 @@ class Platform:
         self._started = False
         self.keyring = Keyring(
             provider=adapters.keys, long_lived=adapters.long_lived, short_lived=adapters.short_lived,
-            clock=adapters.clock, **common,
+            clock=adapters.clock, epoch_days=settings.epoch_days, **common,
         )  # fmt: skip
         base["keyring"] = self.keyring
         self._receipts = ReceiptBook(
@@ -211,23 +290,39 @@ class Platform:
         )
         self._witnessing = Witnessing(
             database=adapters.database, clock=adapters.clock, witnesses=adapters.witnesses,
-            alarm_after_s=settings.witness_alarm_s,
+            alarm_after_s=settings.witness_alarm_s, tombstones=lambda: self._heads.known(),
         )  # fmt: skip
         reads = GroupCommit(database=adapters.database, sequencer=self._sequencer)
+        base_promises = Promises(
+            database=adapters.database, tombstones=adapters.tombstones,
+            catch_up=lambda: self._replay.catch_up(caller=SWEEPER),
+        )  # fmt: skip
+        promises: dict[str, Any] = {"promises": base_promises}
+        self._heads = TombstoneHeads(
+            **base, tombstones=adapters.tombstones, clock=adapters.clock, pinned=self._pinned,
+            news=base_promises.news, every_s=settings.checkpoint_every_s,
+        )  # fmt: skip
         people = People(keyring=self.keyring, **common)
         self._discard = Discard(
             **base, **common, bodies=adapters.bodies, trail=self._trail, receipts=self._receipts
         )
         vault = Vault(keyring=self.keyring, retention=policy.retention, **common)
+        self._registry = Registry(
+            database=adapters.database, trail=self._trail, own=adapters.models, shipped=adapters.shipped_models,
+            identity=self.identity, enabled=settings.attributes, profile=policy.profile,
+            demonstrations=settings.demonstration_models,
+        )  # fmt: skip
         self._record = Record(
             **base, **common, bodies=adapters.bodies, extractor=adapters.extractor,
             liveness=adapters.liveness, people=people, vault=vault, trail=self._trail,
             discard=self._discard, policy=policy,
             make_insight=lambda extraction: voice_profile(extraction.features, extraction.quality),
+            models=self._registry.uses,
         )  # fmt: skip
         self._consent = Consent(
-            **base, **common, people=people, trail=self._trail, discard=self._discard, receipts=self._receipts
-        )
+            **base, **common, **promises, people=people, trail=self._trail, discard=self._discard,
+            receipts=self._receipts,
+        )  # fmt: skip
         self._disclosure = Disclosure(
             database=adapters.database, people=people, vault=vault, trail=self._trail, reads=reads,
             receipts=self._receipts, retention=policy.retention, tenant=settings.tenant,
@@ -235,6 +330,7 @@ class Platform:
         self._rights = Rights(
             **base,
             **common,
+            **promises,
             bodies=adapters.bodies,
             people=people,
             trail=self._trail,
@@ -244,11 +340,20 @@ class Platform:
             database=adapters.database, people=people, vault=vault, trail=self._trail, reads=reads,
             retention=policy.retention, tenant=settings.tenant,
         )  # fmt: skip
+        self._decisions = DecisionLog(
+            database=adapters.database, people=people, vault=vault, trail=self._trail, reads=reads,
+            registry=self._registry, retention=policy.retention, tenant=settings.tenant,
+        )  # fmt: skip
         notes = Notes(keyring=self.keyring, tenant=settings.tenant)
         self._exports = Exports(
             **base, people=people, vault=vault, trail=self._trail, reads=reads, receipts=self._receipts,
             access=self._access, notes=notes, identity_document=self.identity, tenant=settings.tenant,
         )  # fmt: skip
+        self._feed = Feed(
+            **base, trail=self._trail, receipts=self._receipts, apply_within=policy.apply_within,
+            tenant=settings.tenant,
+        )  # fmt: skip
+        self._recipients = Recipients(**base, **common, people=people, trail=self._trail, notes=notes)
         self._imports = Imports(
             **base, **common, people=people, vault=vault, trail=self._trail, receipts=self._receipts
         )
@@ -260,23 +365,47 @@ class Platform:
         )
         self._marks = Marks(
             database=adapters.database, people=people, trail=self._trail, access=self._access, notes=notes,
-            discard=self._discard, rights=self._rights, **common,
+            discard=self._discard, rights=self._rights, **common, **promises,
         )  # fmt: skip
+        self._replay = TombstoneReplay(
+            **base, tombstones=adapters.tombstones, heads=self._heads, rights=self._rights, consent=self._consent,
+            marks=self._marks, trail=self._trail, tenant=settings.tenant,
+        )  # fmt: skip
+        self.replayed = Replayed()  # by start()
         self._cases = Cases(
             **base, **common, people=people, trail=self._trail, access=self._access, notes=notes,
-            rights=self._rights, receipts=self._receipts, deadlines=_deadlines,
+            rights=self._rights, receipts=self._receipts, deadlines=_deadlines, feed=self._feed,
+        )  # fmt: skip
+        self._rotation = Rotation(**base, trail=self._trail, clock=adapters.clock)
+        self._recipient_keys = RecipientKeys(
+            **base, **common, blobs=adapters.recipients, trail=self._trail, orphan_grace=policy.orphan_grace
+        )
+        self._arrivals = Arrivals(
+            database=adapters.database, keys=self._recipient_keys, people=people, record=self._record,
+            trail=self._trail,
         )  # fmt: skip
         self._ingest = Ingest(
-            database=adapters.database, record=self._record, people=people, trail=self._trail
-        )
+            database=adapters.database, record=self._record, people=people, trail=self._trail,
+            arrivals=self._arrivals,
+        )  # fmt: skip
+        self._training = Training(
+            database=adapters.database, vault=vault, trail=self._trail, reads=reads, retention=policy.retention,
+            **common,
+        )  # fmt: skip
         self._sweep = RetentionSweep(
             **base, bodies=adapters.bodies, record=self._record, discard=self._discard, rights=self._rights,
-            trail=self._trail, policy=policy, clock=self._clock_watch,
+            trail=self._trail, policy=policy, clock=self._clock_watch, rotation=self._rotation,
         )  # fmt: skip
         self._inspection = Inspection(
             database=adapters.database, people=people, trail=self._trail, reads=reads,
             sequencer=self._sequencer, witnessing=self._witnessing, pinned=self._pinned,
+            restores=lambda: restoring.restore_points(adapters.tombstones, self._heads),
         )  # fmt: skip
+        self._settling = restoring.Settling(
+            **base, trail=self._trail, discard=self._discard, inspection=self._inspection,
+            receipts=self._receipts, tombstones=adapters.tombstones, tenant=settings.tenant,
+        )  # fmt: skip
+        self._sampling = restoring.Sampling(database=adapters.database, vault=vault)
         self._archiving = Archiving(
             **base, trail=self._trail, inspection=self._inspection, pinned=self._pinned
         )
@@ -290,11 +419,14 @@ class Platform:
         """What open() does before it serves: keys, identity pin, overdue work, audit numbers."""
         self._check_key_store()
         self.keyring.set_up()
-        self.keyring.resume_rotation()
+        self._rotation.resume(caller=SWEEPER)
         self._pin_identity()
         self._number()  # before the sweep: its receipts carry a checkpoint
+        self.replayed = self._replay.run(caller=SWEEPER)  # nothing that an old backup brought back is served
         report = self._sweep.overdue(caller=SWEEPER)
         self._cases.resume(caller=SWEEPER)
+        with suppress(SottovoceError):  # a key whose time is over opens nothing; the next sweep destroys it
+            self._recipient_keys.tidy(caller=SWEEPER)
         self._number()
         self._started = True
         return report
@@ -305,6 +437,9 @@ class Platform:
             self._started = False
             with suppress(SottovoceError):
                 self._sequencer.checkpoint()
+            with suppress(SottovoceError):
+                if self._heads.news.is_set():
+                    self._heads.sign()
                 self._deliver()
         for close in self._adapters.closing:
             with suppress(SottovoceError):
@@ -326,22 +461,25 @@ class Platform:
     def analyze(
         self, path: str | os.PathLike[str], *, subject: str, discard_source: bool = False,
         idempotency_key: str | None = None, channel: str = "0", accept_truncated: bool = False,
-        embedding: bool = False, on_gate: OnGate | None = None, caller: Caller = LIBRARY,
+        embedding: bool = False, on_gate: OnGate | None = None, on_inference: OnInference | None = None,
+        caller: Caller = LIBRARY,
     ) -> Analysis:  # fmt: skip
         """88 features and the voice profile of a recording, inline; no copy of the audio is made.
 
         The first 30 s are analysed (setting `max_analysed_s`), as mono 16 kHz. Needs the person's consent to
         voice_recording and voice_analysis; without data_retention_30_days the result is returned once and not
         kept. `on_gate` is called with what the gate found (silence, clipping, noise, music, ...; often nothing)
-        before anything is sealed: what it raises ends the recording, and nothing is kept.
+        before anything is sealed: what it raises ends the recording, and nothing is kept. `on_inference` is called
+        with the models that will be run (setting `infer`, and the person's consent to each) before the audio is read.
         ConsentRequired, AudioRejected, InputUnreadable, ExtractionFailed, StorageError, KeyUnavailable.
         """
         from sottovoce.adapters.source_file import open_source
 
         self._check_swap()
+        self._check_models()
         ask = Ask(
             subject=subject, discard_source=discard_source, idempotency_key=idempotency_key, channel=channel,
-            accept_truncated=accept_truncated, embedding=embedding, on_gate=on_gate,
+            accept_truncated=accept_truncated, embedding=embedding, on_gate=on_gate, on_inference=on_inference,
         )  # fmt: skip
         with open_source(Path(path)) as source:
             return self._verb(lambda: self._record.analyze(source, ask, caller=caller))
@@ -357,6 +495,7 @@ class Platform:
         from sottovoce.adapters.source_file import open_source
 
         self._check_swap()
+        self._check_models()
         ask = Ask(
             subject=subject, idempotency_key=idempotency_key, channel=channel,
             accept_truncated=accept_truncated,
@@ -367,6 +506,7 @@ class Platform:
     def work_next(self, *, caller: Caller = LIBRARY) -> WorkOutcome | None:
         """Bring one submitted recording to its end; None when nothing waits."""
         self._check_swap()
+        self._check_models()
         return self._verb(lambda: self._record.work_next(caller=caller))
 
     def retry(self, session_id: str, *, caller: Caller = LIBRARY) -> None:
@@ -378,15 +518,67 @@ class Platform:
         channel: str = "0", accept_truncated: bool = False, caller: Caller = LIBRARY,
     ) -> IngestOutcome:  # fmt: skip
         """Take in one recording of a corpus exactly once: the same content of the same person is not analysed again,
-        however often this is called, and what was refused for what it is stays refused. Errors as of `analyze`."""
+        however often this is called, and what was refused for what it is stays refused. Errors as of `analyze`.
+
+        A recording that was sealed to a recipient key of this home is known by its envelope id; `subject` may be "" for
+        it: then its own note says who speaks. IntegrityError, KeyUnavailable where it is not what was sealed to us."""
         from sottovoce.adapters.source_file import open_source
 
         self._check_swap()
+        self._check_models()
         ask = Ask(
             subject=subject, discard_source=discard_source, channel=channel, accept_truncated=accept_truncated
         )
         with open_source(Path(path)) as source:
+            if Path(path).suffix == SEALED_SUFFIX or sealed_arrivals.is_sealed(source):
+                return self._verb(lambda: self._ingest.take_sealed(source, ask, caller=caller))
             return self._verb(lambda: self._ingest.take(source, ask, caller=caller))
+
+    def name_sealed(self, folder: str | os.PathLike[str], corpus: Corpus) -> Corpus:
+        """The corpus with the speakers of its sealed recordings, from their notes; what was not sealed to this home, is
+        not whole, or is there twice, is set aside. Nothing of a recording is opened."""
+        from sottovoce.adapters.source_file import open_source
+
+        return self._arrivals.name(corpus, lambda path: open_source(Path(folder, path)))
+
+    def create_recipient_key(
+        self, *, name: str | None = None, suite: str = "xwing", caller: Caller = LIBRARY
+    ) -> RecipientKey:
+        """A new key that others can seal recordings to; the public file to hand out is in the answer. UsageError."""
+        return self._verb(lambda: self._recipient_keys.create(name=name, suite=suite, caller=caller))
+
+    def recipient_keys(self) -> tuple[RecipientKey, ...]:
+        """Every recipient key there is or was."""
+        return self._recipient_keys.list()
+
+    def recipient_key(self, key_id: str) -> RecipientKey:
+        """One of them, by its id or the beginning of it. NotFound, UsageError."""
+        return self._recipient_keys.show(key_id)
+
+    def retire_recipient_key(
+        self, key_id: str, *, grace_days: int = GRACE_DAYS, caller: Caller = LIBRARY
+    ) -> RecipientKey:
+        """Destroy the private half after so many days: what was sealed to it and is not taken in by then is lost.
+        NotFound, UsageError."""
+        return self._verb(lambda: self._recipient_keys.retire(key_id, grace_days=grace_days, caller=caller))
+
+    def open_sealed_file(
+        self, path: str | os.PathLike[str], *, out: str | os.PathLike[str], subject: str | None = None,
+        caller: Caller = LIBRARY,
+    ) -> OpenedFile:  # fmt: skip
+        """Open a sealed recording with this home's recipient key into a new file in the folder `out`: audio in clear,
+        for who has to hear it. The person has to be known here and to agree to recordings; it is written to the audit
+        log first. ConsentRequired, NotFound, IntegrityError, KeyUnavailable; UsageError (also where the file exists)
+        and StorageError."""
+        from sottovoce.adapters.source_file import open_source
+
+        with open_source(Path(path)) as source:
+
+            def work() -> OpenedFile:
+                arrived = self._arrivals.open_in_clear(source, subject=subject, caller=caller)
+                return _write_in_clear(arrived, source, Path(out))
+
+            return self._verb(work)
 
     def unwilling(self, subjects: Iterable[str]) -> frozenset[str]:
         """The people of whom `ingest_file` would take nothing in today: they have not consented to all that is needed
@@ -435,9 +627,15 @@ class Platform:
         """A person's sessions, newest first."""
         return self._read(lambda: self._disclosure.sessions(subject, caller=caller))
 
-    def show(self, session_id: str, *, purpose: str, caller: Caller = LIBRARY) -> SessionContent:
-        """Open what a purpose may see of a session. ConsentRequired, NotFound, UsageError."""
-        return self._read(lambda: self._disclosure.show(session_id, purpose=purpose, caller=caller))
+    def show(
+        self, session_id: str, *, purpose: str, recipient: str | None = None, caller: Caller = LIBRARY
+    ) -> SessionContent:
+        """Open what a purpose may see of a session; what is handed to a recipient is written down before it is opened.
+        ConsentRequired, NotFound, UsageError; Conflict where the recipient has ended."""
+        desk = None if recipient is None else self._recipients.desk(recipient)
+        return self._read(
+            lambda: self._disclosure.show(session_id, purpose=purpose, desk=desk, caller=caller)
+        )
 
     def access_log(
         self, *, subject: str, session_id: str | None = None, caller: Caller = LIBRARY
@@ -446,18 +644,33 @@ class Platform:
         an entry too. NotFound where nothing is held."""
         return self._read(lambda: self._access.log(subject, session_id=session_id, caller=caller))
 
+    def decisions(
+        self, *, subject: str | None = None, session_id: str | None = None, caller: Caller = LIBRARY
+    ) -> tuple[DecisionView, ...]:
+        """What rules and models said of a person, or of a session, oldest first. Looking is an entry in the audit log.
+        NotFound, UsageError."""
+        return self._read(lambda: self._decisions.list(subject=subject, session_id=session_id, caller=caller))
+
+    def replay(self, decision_id: str, *, purpose: str | None = None, caller: Caller = LIBRARY) -> Replay:
+        """Compute a decision once more, by the model of its hash from the features of its hash: the same value to the
+        bit, or why not. `purpose`: what it is opened for (else its own). NotFound, ConsentRequired, UsageError."""
+        return self._read(lambda: self._decisions.replay(decision_id, purpose=purpose, caller=caller))
+
     def facts(self, session_id: str, *, caller: Caller = LIBRARY) -> FactsCard:
         """The privacy facts of a session: where captured, who can open it, who did, when it dies, what was inferred.
         NotFound."""
         return self._read(lambda: self._access.card(session_id, caller=caller))
 
     def export_person(
-        self, *, subject: str, out: str | os.PathLike[str], to: str | None = None, caller: Caller = LIBRARY
-    ) -> ExportOutcome:
+        self, *, subject: str, out: str | os.PathLike[str], to: str | None = None, recipient: str | None = None,
+        caller: Caller = LIBRARY,
+    ) -> ExportOutcome:  # fmt: skip
         """Everything that is held of a person as one signed zip, written in one step, for its owner alone (0600);
-        sealed to a recipient key (the text of its file) where one is given. Needs no consent. NotFound; Conflict
-        where the person is being erased; UsageError where the file exists."""
-        return self._read(lambda: self._export(subject, Path(out), to, caller))
+        sealed to a recipient key (the text of its file) where one is given. Needs no consent. `recipient`: the id of
+        who receives it at the person's wish; written down first. NotFound; Conflict where the person is being erased or
+        the recipient has ended; UsageError where the file exists."""
+        desk = None if recipient is None else self._recipients.desk(recipient)
+        return self._read(lambda: self._export(subject, Path(out), to, desk, caller))
 
     def import_person(
         self, path: str | os.PathLike[str], *, subject: str | None = None, key: str | None = None,
@@ -519,13 +732,14 @@ class Platform:
     def open_request(
         self, *, subject: str, kind: CaseKind, law: str = "gdpr.request", identity: str = "known",
         proof: str | None = None, received_at: datetime | None = None, session_id: str | None = None,
-        caller: Caller = LIBRARY,
+        decision_id: str | None = None, caller: Caller = LIBRARY,
     ) -> CaseView:  # fmt: skip
         """Record a request of a data subject as a case; its clock runs from its receipt (data/deadlines.toml).
-        `proof`: what was shown, stored sealed until the case ends. UsageError, NotFound."""
+        `proof`: what was shown, stored sealed until the case ends. `decision_id`: of a human review, what is
+        contested. UsageError, NotFound."""
         asked = Asked(
             subject=subject, kind=kind, law=law, identity=identity, proof=proof, received_at=received_at,
-            session_id=session_id,
+            session_id=session_id, decision_id=decision_id,
         )  # fmt: skip
         return self._verb(lambda: self._cases.open(asked, caller=caller))
 
@@ -551,14 +765,79 @@ class Platform:
         """One case. NotFound."""
         return self._cases.show(case_id)
 
+    # --- recipients ------------------------------------------------------------------------------------
+
+    def add_recipient(self, name: str, *, kind: str, caller: Caller = LIBRARY) -> RecipientView:
+        """Somebody who may receive data: an organisation or a team, of a kind of `model.recipient.RecipientKind`, with
+        a key of its own. UsageError, Conflict."""
+        wanted = recipient_kind(kind)
+        return self._verb(lambda: self._recipients.add(name, wanted, caller=caller))
+
+    def recipients(self) -> tuple[RecipientView, ...]:
+        """Everybody who receives or has received data."""
+        return self._recipients.all()
+
+    def recipient(self, recipient_id: str) -> RecipientView:
+        """One of them. NotFound."""
+        return self._recipients.show(recipient_id)
+
+    def end_recipient(
+        self, recipient_id: str, *, destroyed: bool = False, caller: Caller = LIBRARY
+    ) -> RecipientView:
+        """It receives nothing more, and is told on of what it has. `destroyed`: it has stated that nothing is left
+        there, so it is told nothing more. NotFound."""
+        return self._verb(lambda: self._recipients.end(recipient_id, destroyed=destroyed, caller=caller))
+
+    def feed_key(self, recipient_id: str) -> str:
+        """What a recipient needs to read its feed and to acknowledge it, as the text of a file that is for it alone."""
+        return self._recipients.key_file(recipient_id, self.identity())
+
+    def write_feed_key(self, recipient_id: str, path: str | os.PathLike[str]) -> None:
+        """The same as a new file, readable by its owner alone (0600). UsageError where it exists."""
+        from sottovoce.adapters import export_file
+
+        export_file.write_new(Path(path), self.feed_key(recipient_id).encode())
+
+    def disclose(
+        self, *, subject: str, recipient: str, purpose: str, what: str, session_id: str | None = None,
+        at: datetime | None = None, note: str | None = None, caller: Caller = LIBRARY,
+    ) -> KnownAs:  # fmt: skip
+        """Write down what was handed to a recipient outside of this service; the names that it knows the person by.
+        NotFound, UsageError, Conflict."""
+        given = HandedOver(
+            subject=subject, recipient_id=recipient, purpose=purpose, what=what, session_id=session_id, at=at,
+            note=note,
+        )  # fmt: skip
+        return self._verb(lambda: self._recipients.write_down(given, caller=caller))
+
+    def disclosures(self, *, subject: str) -> tuple[DisclosureView, ...]:
+        """What was handed over of a person: to whom, for which purpose, when. NotFound."""
+        return self._recipients.of_subject(subject)
+
+    def feed_page(
+        self, recipient_id: str, *, after: int = 0, limit: int = 500, caller: Caller = LIBRARY
+    ) -> FeedPage:
+        """A signed page of a recipient's deletion feed: the entries after that number. NotFound, UsageError."""
+        return self._verb(lambda: self._feed.page(recipient_id, after=after, limit=limit, caller=caller))
+
+    def feed_status(self, recipient_id: str | None = None) -> tuple[FeedStatus, ...]:
+        """How far each recipient has come with its feed, and who is overdue. NotFound."""
+        return self._feed.status(recipient_id)
+
+    def acknowledge_feed(self, text: str, *, caller: Caller = LIBRARY) -> FeedStatus:
+        """Take a recipient's acknowledgement in. IntegrityError, Conflict, NotFound."""
+        return self._verb(lambda: self._feed.acknowledge(text, caller=caller))
+
     def sweep(self, *, dry_run: bool = False, caller: Caller = LIBRARY) -> SweepReport:
         """Discard what is overdue, finish what was interrupted, expire what is due, collect orphans."""
         if dry_run:
             return self._sweep.preview()
 
         def work() -> SweepReport:
+            self._replay.catch_up(caller=caller)
             report = self._sweep.sweep(caller=caller)
             self._cases.resume(caller=caller)
+            self._recipient_keys.tidy(thorough=True, caller=caller)
             return report
 
         return self._verb(work)
@@ -571,6 +850,56 @@ class Platform:
     def confirm_clock(self, *, caller: Caller = LIBRARY) -> None:
         """Say that the clock of this machine is right, after it was moved: results expire by it again."""
         self._verb(lambda: self._clock_watch.confirm(caller=caller))
+
+    # --- training --------------------------------------------------------------------------------------
+
+    def begin_training(
+        self, *, model: str, out: str | os.PathLike[str], profile: str | None = None, epsilon: str | None = None,
+        delta: str | None = None, unit: str = "speaker", on_leave: str = "retrain", usable_days: int = 0,
+        recipient: str | None = None, caller: Caller = LIBRARY,
+    ) -> TrainingRound:  # fmt: skip
+        """A new round of training: the features of everybody who agrees to model_training now, as one table (.csv or
+        .parquet, for its owner alone). The guarantee is what the data team states; `on_leave`: retrain, retire or
+        covered. `recipient`: the id of who receives it, whose own names for people are in it then. NotFound where
+        nobody agrees; UsageError, ExtraMissing, Conflict."""
+        from sottovoce.adapters import export_file, training_file
+
+        path = Path(out)
+        handover = Handover(
+            render=training_file.renderer(path), write=lambda data: export_file.write_new(path, data),
+            take_back=lambda data: training_file.take_back(path, data),
+        )  # fmt: skip
+        if path.exists():
+            raise UsageError("The file exists already.", hint="Name another one, or remove it first.")
+        ask = TrainingAsk(
+            model=model, profile=profile, epsilon=epsilon, delta=delta, unit=unit, on_leave=on_leave,
+            usable_days=usable_days,
+        )  # fmt: skip
+        desk = None if recipient is None else self._recipients.desk(recipient)
+        return self._verb(lambda: self._training.begin(ask, handover, desk=desk, caller=caller))
+
+    def finish_training(
+        self, round_id: str, *, model_sha256: str, version: str, dropped: int = 0, caller: Caller = LIBRARY
+    ) -> TrainingRound:
+        """Record the model that came of a round, and how many rows were dropped from its table because their people
+        had left. NotFound; Conflict where that is not all of them; UsageError."""
+        return self._verb(
+            lambda: self._training.finish(
+                round_id, model_sha256=model_sha256, version=version, dropped=dropped, caller=caller
+            )
+        )
+
+    def retire_training(self, round_id: str, *, caller: Caller = LIBRARY) -> TrainingRound:
+        """Give a round up, or say that its model is not in use any more. NotFound, Conflict."""
+        return self._verb(lambda: self._training.retire(round_id, caller=caller))
+
+    def training_rounds(self, *, model: str | None = None, only_due: bool = False) -> tuple[RoundView, ...]:
+        """Rounds of training with who has left and what follows; `only_due`: those that somebody has to act on."""
+        return self._training.rounds(model=model, only_due=only_due)
+
+    def training_round(self, round_id: str) -> tuple[RoundView, tuple[Departure, ...]]:
+        """One round, and the rows of its table that have to be dropped. NotFound."""
+        return self._training.show(round_id)
 
     def retention(self) -> tuple[ScheduleRow, ...]:
         """The retention schedule as it holds now: every kind, its days, how much stands under it, what is overdue."""
@@ -590,7 +919,11 @@ class Platform:
         self, *, progress: Callable[[int, int], None] | None = None, caller: Caller = LIBRARY
     ) -> RotationReport:
         """A new epoch: every live key row re-wrapped, the old KEK destroyed."""
-        return self._verb(lambda: self._oversight.rotate_keys(progress=progress, caller=caller))
+        return self._verb(lambda: self._rotation.rotate(progress=progress, caller=caller))
+
+    def key_copies(self) -> DestructionPromise:
+        """Until when a copy of the key store opens what is erased now: the guaranteed date, and plain words."""
+        return self.keyring.destroyed_by(self.now())
 
     def keys_status(self) -> KeysStatus:
         return self._oversight.keys_status()
@@ -603,6 +936,29 @@ class Platform:
         """A new signing key, introduced by a statement that the old one signs; the new document."""
         return self._verb(lambda: self._replace_identity(caller))
 
+    def models(self) -> tuple[RegisteredModel, ...]:
+        """The models of this home and those that are shipped, each with what its card says and whether it is run."""
+        return self._registry.list()
+
+    def models_to_run(self) -> tuple[ModelUse, ...]:
+        """The models that are run here on the voices of people who agree to their purposes. ConfigurationError,
+        IntegrityError and UnknownSigner where one of them cannot be."""
+        return self._registry.uses(self._policy.profile)
+
+    def add_model(
+        self, data: bytes, card: str, *, signer: str | None = None, demonstration: bool = False,
+        caller: Caller = LIBRARY,
+    ) -> RegisteredModel:  # fmt: skip
+        """Take a model file in with its signed card. `signer`: the identity document of who signed it, pinned with it;
+        None: signed by this home. IntegrityError, UnknownSigner, UsageError, Conflict."""
+        return self._verb(
+            lambda: self._registry.add(data, card, signer=signer, demonstration=demonstration, caller=caller)
+        )
+
+    def remove_model(self, sha256: str, *, caller: Caller = LIBRARY) -> None:
+        """Take a model of the home's own out. What it has said stays with whom it was said of. NotFound."""
+        self._verb(lambda: self._registry.remove(sha256, caller=caller))
+
     def sign_model_card(self, body: Mapping[str, JsonValue], *, model: bytes) -> str:
         """The card of a model file, signed by this home's identity (docs/reference/model-file.md). IntegrityError
         where body and file are not of each other."""
@@ -613,7 +969,10 @@ class Platform:
     def verify_audit(self, *, since: str | None = None) -> AuditReport:
         """Recompute the whole audit log. `since`: a text from outside the home with one signed checkpoint or many (a
         checkpoint, a witness's file, a receipt), which the log is compared with. IntegrityError, UnknownSigner."""
-        return self._inspection.verify(() if since is None else outside_checkpoints(since))
+        report = self._inspection.verify(() if since is None else outside_checkpoints(since))
+        if since is not None:
+            self._heads.compare(since)  # a witness keeps heads of the tombstones as well
+        return report
 
     def show_audit(
         self, *, subject: str | None = None, kind: str | None = None, since: datetime | None = None,
@@ -660,6 +1019,30 @@ class Platform:
         outside = () if checkpoint is None else outside_checkpoints(checkpoint)
         return self._inspection.report(since=since, until=until, outside=outside)
 
+    def create_backup(self, *, data: Path, keys: Path, caller: Caller = LIBRARY) -> MadeBackup:
+        """A consistent copy of the data and one of the key store, in new sub-folders of two folders that lie apart,
+        while others work (app_backup.py brings it back). UsageError (reason `backup_folders`), Conflict (reason
+        `rotation_running`), StorageError."""
+        from sottovoce.adapters import backup_files, backup_sqlite
+
+        database, key_store = self.settings.database_path, self.settings.keys_folder / "keys.db"
+        private = [self.home, self.settings.keys_folder, database, self.settings.tombstones_path]
+        backup_files.check_apart(data, keys, private=private)
+        backups = Backups(
+            database=self._adapters.database, keyring=self.keyring, trail=self._trail, receipts=self._receipts,
+            inspection=self._inspection, tombstones=self._adapters.tombstones, clock=self._adapters.clock,
+            random_bytes=self._adapters.entropy, tenant=self.settings.tenant, identity_document=self.identity,
+            worthless_after=lambda: self.keyring.destroyed_by(self.now()).words,
+            stores=BackupStores(
+                copy_data=lambda target: backup_sqlite.copy_store(database, target),
+                copy_keys=lambda target: backup_sqlite.copy_store(key_store, target),
+                schema_of_data=backup_sqlite.schema_of_data, schema_of_keys=backup_sqlite.schema_of_keys,
+                epochs_of=backup_sqlite.epochs_of,
+            ),
+        )  # fmt: skip
+        shelves = backup_files.Shelf(data), backup_files.Shelf(keys)
+        return self._verb(lambda: backups.create(*shelves, caller=caller))
+
     def doctor(self) -> tuple[Check, ...]:
         """Executed checks of this home and machine."""
         from sottovoce.adapters import host_linux as linux
@@ -667,17 +1050,19 @@ class Platform:
         host = Host(
             swaps=linux.active_swaps(), free_bytes=linux.free_bytes(self.home),
             open_to_others=linux.open_to_others(self.home), core_dumps=linux.core_dumps_possible(),
+            tombstones_apart=linux.on_another_disk(self.settings.tombstones_path.parent, self.home),
         )  # fmt: skip
         doctor = Doctor(
             database=self._adapters.database, keyring=self.keyring, extractor=self._adapters.extractor,
             oversight=self._oversight, witnessing=self._witnessing, sweep=self._sweep, cases=self._cases,
-            policy=self._policy,
+            replay=self._replay,
+            feed=self._feed, registry=self._registry, training=self._training, policy=self._policy,
         )  # fmt: skip
         return doctor.checks(host)
 
     def fsck(self, *, repair: bool = False, caller: Caller = LIBRARY) -> FsckReport:
         """The invariants I1 to I10, checked on this home; with `repair`, what is safe is done about it."""
-        from sottovoce.adapters import home_scan, keystore_sqlite
+        from sottovoce.adapters import home_scan, keystore_sqlite, tombstones_file
         from sottovoce.adapters.database.reserve import RESERVE_BYTES
 
         keys = self.settings.keys_folder
@@ -685,10 +1070,12 @@ class Platform:
         reserves = {database.with_name(database.name + ".reserve"): RESERVE_BYTES}
         for name in ("keys.db.reserve", "audio-keys.db.reserve"):
             reserves[keys / name] = keystore_sqlite.RESERVE_BYTES
+        stones = self.settings.tombstones_path
+        reserves[stones.with_name(stones.name + ".reserve")] = tombstones_file.RESERVE_BYTES
         fsck = Fsck(
             database=self._adapters.database, keyring=self.keyring, bodies=self._adapters.bodies,
             trail=self._trail, receipts=self._receipts, oversight=self._oversight, sweep=self._sweep,
-            policy=self._policy, tenant=self.settings.tenant, number=self._number,
+            replay=self._replay, policy=self._policy, tenant=self.settings.tenant, number=self._number,
             files=lambda: home_scan.look_over(self.home),
             broken_reserves=lambda: home_scan.broken_reserves(reserves),
         )  # fmt: skip
@@ -714,6 +1101,7 @@ class Platform:
 
     def _number(self) -> None:
         self._sequencer.sequence()
+        self._heads.sign_if_due()
         self._deliver()
 
     def _deliver(self) -> None:
@@ -728,27 +1116,35 @@ class Platform:
         keys = receipts.trusted_keys(self.identity())
         return Pinned(checkpoint.origin_of(next(iter(keys))), tuple(keys.values()))
 
-    def _export(self, subject: str, out: Path, to: str | None, caller: Caller) -> ExportOutcome:
+    def _export(
+        self, subject: str, out: Path, to: str | None, desk: RecipientDesk | None, caller: Caller
+    ) -> ExportOutcome:
         from sottovoce.adapters import export_file
         from sottovoce.sealing import suites
 
         recipient = None if to is None else recipients.parse_public(to)
         sealed_to = None if recipient is None else recipient.key_id.hex()
-        made = self._exports.export(subject, sealed_to=sealed_to, caller=caller)
+        made = self._exports.export(subject, sealed_to=sealed_to, desk=desk, caller=caller)
         data = made.data
         if recipient is not None:
             entropy = self._adapters.entropy
             envelope_id = entropy(suites.ENVELOPE_ID_BYTES)
             data = suites.seal_to(recipient, data, envelope_id=envelope_id, random_bytes=entropy)
-        self._exports.check(made.subject_id)
+        self._exports.check(made)
         export_file.write_new(out, data)
         try:
-            self._exports.check(made.subject_id)
+            self._exports.check(made)
         except SottovoceError:
             export_file.remove(out)
             raise
         return ExportOutcome(
-            str(out), len(data), hashlib.sha256(data).hexdigest(), made.made_at, made.counts, sealed_to
+            str(out),
+            len(data),
+            hashlib.sha256(data).hexdigest(),
+            made.made_at,
+            made.counts,
+            sealed_to,
+            made.handed,
         )
 
     def _state(
@@ -780,6 +1176,10 @@ class Platform:
                 reason="swap_active",
             )
 
+    def _check_models(self) -> None:
+        """What is set to be run can be run, before a recording is touched; rights do not depend on it."""
+        self._registry.uses(self._policy.profile)
+
     def _check_key_store(self) -> None:
         """A home that has been used and has no keys must not go on under new ones."""
         if (self.home / IDENTITY_NAME).exists() and not self.keyring.is_set_up():
@@ -798,6 +1198,99 @@ class Platform:
         _write_private(self.home / IDENTITY_NAME, document)
         self._oversight.retire_identity(caller=caller)
         return document
+
+
+@contextmanager
+def sealing_desk(out: str | os.PathLike[str], *, to: str) -> Iterator[Desk]:
+    """A desk that seals recordings to a public key (the text of its file) into a folder, which is held meanwhile. Needs
+    no home, no network and no other key. IntegrityError, UsageError, StorageError; Conflict (`seal_in_progress`)."""
+    from sottovoce.adapters import sealed_files
+    from sottovoce.adapters.clock_system import OsEntropy
+    from sottovoce.usecases.sealing_desk import SealingDesk
+
+    recipient, prefix_key = recipients.parse_public(to), recipients.parse_prefix_key(to)
+    with sealed_files.open_folder(Path(out)) as folder:
+        yield Desk(
+            SealingDesk(folder=folder, recipient=recipient, prefix_key=prefix_key, random_bytes=OsEntropy())
+        )
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Seals one file after the other; safe to use from several threads."""
+
+    _desk: SealingDesk
+
+    def seal(
+        self, path: str | os.PathLike[str], *, contractor: str | None = None, discard_source: bool = False
+    ) -> SealOutcome:
+        """See usecases/sealing_desk.py. Links are not followed. InputUnreadable, AudioRejected, StorageError."""
+        from sottovoce.adapters.source_file import open_source
+
+        with open_source(Path(path), follow=False) as source:
+            return self._desk.seal(
+                source,
+                subject=contractor,
+                format_hint=format_hint(Path(path).name),
+                discard_source=discard_source,
+            )
+
+    def prefix(self, contractor: str | None) -> str:
+        """The folder that a contractor's sealed files go to."""
+        return self._desk.prefix(contractor)
+
+
+def seal_file(
+    path: str | os.PathLike[str], *, to: str, out: str | os.PathLike[str], contractor: str | None = None,
+    discard_source: bool = False,
+) -> SealOutcome:  # fmt: skip
+    """Seal a recording to a recipient's public key (the text of its file) before anything is written; needs no home.
+
+    The sealed file is `out`/<prefix>/<envelope id>.sealed; who speaks (`contractor`), size and kind of file are sealed
+    inside. With `discard_source` the file is unlinked after the sealed one was read back and found whole.
+    InputUnreadable, AudioRejected (`empty`, `too_large`), IntegrityError, UsageError, Conflict, StorageError.
+    """
+    with sealing_desk(out, to=to) as desk:
+        return desk.seal(path, contractor=contractor, discard_source=discard_source)
+
+
+def open_sealed_file(path: str | os.PathLike[str], *, key: str, out: str | os.PathLike[str]) -> OpenedFile:
+    """Open a sealed recording with a private key (the text of its file) into a new file in the folder `out`: audio in
+    clear. Needs no home. IntegrityError, KeyUnavailable, UsageError (also where the file exists), StorageError."""
+    from sottovoce.adapters.source_file import open_source
+
+    private = recipients.parse_private(key)
+    with open_source(Path(path)) as source:
+        return _write_in_clear(sealed_arrivals.read_with(source, private), source, Path(out))
+
+
+def _write_in_clear(arrived: sealed_arrivals.Arrived, source: Source, folder: Path) -> OpenedFile:
+    """The file has no name before the seal was found whole."""
+    from sottovoce.adapters import sealed_files
+    from sottovoce.sealing import client_body
+
+    kind = arrived.note.format if arrived.note is not None else ""
+    target = folder / f"{arrived.envelope_id}.{kind or 'audio'}"
+    sealed_files.make_folder(folder)
+    with sealed_files.clear_writer(target) as writer:
+        size_bytes = client_body.open_client_stream(
+            sealed_arrivals.body_reader(source, arrived.body_offset), writer.write,
+            content_key=arrived.content_key, suite=arrived.suite, client_hash=arrived.client_hash,
+        )  # fmt: skip
+    return OpenedFile(str(target), size_bytes, arrived.note.subject if arrived.note else None)
+
+
+def contractor_prefix(to: str, contractor: str | None) -> str:
+    """The folder that a contractor's sealed files go to, from the text of the public key file: for who scopes the
+    permissions of a storage before anything is uploaded. IntegrityError."""
+    return recipients.prefix_of(recipients.parse_prefix_key(to), contractor)
+
+
+def read_to_seal(folder: Path, subject_from: str | None, contractor: str) -> Corpus:
+    """The recordings of a folder that is to be sealed (adapters/corpus_folder.py); nothing of them is opened."""
+    from sottovoce.adapters import corpus_folder
+
+    return corpus_folder.read_to_seal(folder, subject_from, contractor)
 
 
 def read_corpus(folder: Path, subject_from: str) -> Corpus:
@@ -914,12 +1407,27 @@ def verify_model(
     model: bytes, card: str, *, key: str | None = None, home: Path | None = None, profile: str | None = None,
     demonstration: bool = False,
 ) -> VerifiedModel:  # fmt: skip
-    """Check a model file and its signed card offline against a pinned key (as verify_receipt). IntegrityError,
-    UnknownSigner; UsageError for a model of another `profile`, or for a demonstration that none was asked for."""
+    """Check a model file and its signed card offline against pinned keys: that of `key` alone, or else who signed what
+    is shipped, and the home. IntegrityError, UnknownSigner; UsageError for a model of another `profile`, or for a
+    demonstration that none was asked for."""
     from sottovoce.usecases import models
 
-    trusted = receipts.trusted_keys(_pinned_document(key, home))
+    trusted = _model_signers(key, home)
     return models.open_model(model, card, trusted=trusted, profile=profile, demonstration=demonstration)
+
+
+def shipped_model() -> Path:
+    """The model file that comes with sottovoce (its card lies beside it: FILE.card.json)."""
+    return Path(str(files("sottovoce") / "data" / "models" / "apparent-sex.tflite"))
+
+
+def _model_signers(key: str | None, home: Path | None) -> dict[str, bytes]:
+    if key is not None:
+        return receipts.trusted_keys(key)
+    trusted = receipts.trusted_keys(shipped_model().with_name("signers.json").read_bytes())
+    if home is not None and (home / IDENTITY_NAME).exists():
+        trusted |= receipts.trusted_keys(_pinned_document(None, home))
+    return trusted
 
 
 def _pinned_document(key: str | None, home: Path | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 
 from sottovoce.model.consent import ConsentEvent, NoticeVersion
@@ -17,15 +17,19 @@ from sottovoce.model.corpus import FootprintRow
 from sottovoce.model.event import AuditEvent
 from sottovoce.model.features import Extraction, SandboxLevel
 from sottovoce.model.findings import Findings
+from sottovoce.model.inference import ModelUse
 from sottovoce.model.job import Job, JobKind
 from sottovoce.model.keys import EpochRow, KeyRow
+from sottovoce.model.lineage import Departure, TrainingRound, TrainingUse
 from sottovoce.model.log import ArchiveCut, EventRow, SignedCheckpoint, TreeNode, WitnessMark
 from sottovoce.model.mark import Mark, MarkKind
+from sottovoce.model.recipient import Acknowledgement, Disclosure, FeedEntry, Recipient
 from sottovoce.model.record import Decision, DueRecord, SealedRecord, StoredReceipt
 from sottovoce.model.recording import Recording, RecordingState
 from sottovoce.model.request import Case, ErasureRequest, Tombstone
 from sottovoce.model.retention import ClockMark, RetentionRule
 from sottovoce.model.subject import Subject
+from sottovoce.model.tombstones import SignedHead, TombstoneEntry, TombstoneHead
 
 
 class Clock(Protocol):
@@ -78,6 +82,10 @@ class Keys(Protocol):
         """Plain words for status pages: `provider`, `protection`, `destruction` (what it guarantees, and when)."""
         ...
 
+    def destruction_wait(self) -> timedelta:
+        """How long after destroy() the KEK may still be brought back by the provider. Asks nobody."""
+        ...
+
 
 class KeyStore(Protocol):
     """Rows of wrapped keys, apart from the data. Every change is durable when the call returns."""
@@ -86,8 +94,10 @@ class KeyStore(Protocol):
         """All epochs, ascending; exactly one is current once the store is set up."""
         ...
 
-    def begin_epoch(self, epoch: int, wrapped_ek: bytes, *, at: datetime) -> None:
-        """In one transaction: retire the current epoch (if any) and make this one current.
+    def begin_epoch(
+        self, epoch: int, wrapped_ek: bytes, *, at: datetime, ends_by: datetime | None = None
+    ) -> None:
+        """In one transaction: retire the current epoch (if any) and make this one current; `ends_by` is kept with it.
 
         Conflict where the epoch exists already or is not greater than every other.
         """
@@ -187,22 +197,24 @@ class Descriptor:
 
 @dataclass(frozen=True, slots=True)
 class SealedBody:
-    """The descriptor of a sealed body (Cobblestone-256 from `body_offset`), with its key and context."""
+    """The descriptor of a sealed body (from `body_offset` to its end), with its key and context."""
 
     fd: int
     key: bytes = field(repr=False)
     context: bytes = field(repr=False)
     body_offset: int = 0
+    suite: int = 0  # 1: one AES-256-GCM message; else Cobblestone-256
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where one kind of a result goes: the id, key and context that it is sealed under."""
 
-    kind: str  # "features", "insight", "embedding" or "decision"
+    kind: str  # "features", "insight", "embedding", "decision", or "inference:ATTRIBUTE"
     key_id: str
     key: bytes = field(repr=False)
     context: bytes = field(repr=False)
+    model: ModelUse | None = field(default=None, repr=False)  # of an inference: what is run for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +257,9 @@ class Extractor(Protocol):
         options: ExtractOptions,
         places: Callable[[], Sequence[Place]],
     ) -> SealedExtraction:
-        """extract(), the insight, and the sealing of both: when it returns, no number of them is or was an object of
-        this process (I1). `places` is asked once, after the recording was measured; what it raises is raised.
+        """extract(), the insight, what the models of the places say, and the sealing of it all: when it returns, no
+        number of them is or was an object of this process (I1). `places` is asked once, after the recording was
+        measured; what it raises is raised. A model without a place is not run.
 
         Errors of extract(); UsageError where the places are not those of the result."""
         ...
@@ -279,6 +292,68 @@ class Witness(Protocol):
     def deliver(self, checkpoint: str) -> None:
         """Hand over one signed checkpoint; it is kept when this returns. Delivering it again does no harm.
         StorageError (reason `witness_unreachable`) where it could not be handed over; never waits for long."""
+        ...
+
+
+class Tombstones(Protocol):
+    """The append-only file of what must not come back: outside the database and outside every backup. Safe from several
+    threads and processes. StorageError (reason `storage_full`, or `tombstones_unreachable`) where it cannot be used."""
+
+    def append(self, entries: Sequence[TombstoneEntry]) -> TombstoneHead:
+        """Add all of them after the last; they are durable when this returns. The head as it is then. Where the disk is
+        full, space that was kept aside is used. UsageError for an entry that holds what none may hold."""
+        ...
+
+    def read(self, after: int = 0) -> Iterator[TombstoneEntry]:
+        """Entries in order, those of a number above `after`; the chain is checked from the first one on.
+        IntegrityError (reason `tombstones_damaged`); a last line that was never finished does not count."""
+        ...
+
+    def chain(self) -> Iterator[TombstoneHead]:
+        """The head after each entry, in order, checked as by read(), without looking at the words of the entries."""
+        ...
+
+    def head(self) -> TombstoneHead:
+        """Of the last entry; TombstoneHead() where there is no entry, or no file."""
+        ...
+
+    def add_signed(self, signed: SignedHead) -> None:
+        """Keep a signed head with the entries. It may be lost by a power cut, and is signed again then."""
+        ...
+
+    def signed(self) -> Iterator[SignedHead]:
+        """The signed heads that are kept, oldest first, unverified. IntegrityError where a line is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """A model file and its signed card as they are kept; nothing of it has been checked."""
+
+    sha256: str  # under which it is kept
+    data: bytes = field(repr=False)
+    card: str = field(repr=False)
+    signer: str | None = field(
+        default=None, repr=False
+    )  # identity document that was pinned with it; None: the home's
+
+
+class Models(Protocol):
+    """Model files by the hash of their content."""
+
+    def hashes(self) -> tuple[str, ...]:
+        """Those that are there, in order; cheap, and nothing of a model is read."""
+        ...
+
+    def get(self, sha256: str) -> StoredModel | None: ...
+
+    def add(self, model: StoredModel) -> None:
+        """Durable when it returns; never half of it is there. Conflict (reason `model_exists`) where that hash is
+        taken; StorageError."""
+        ...
+
+    def remove(self, sha256: str) -> bool:
+        """Whether it was there."""
         ...
 
 
@@ -345,9 +420,13 @@ class UnitOfWork(Protocol):
     @property
     def policy(self) -> PolicyRows: ...
     @property
+    def recipients(self) -> Recipients: ...
+    @property
     def events(self) -> Events: ...
     @property
     def log(self) -> Log: ...
+    @property
+    def lineage(self) -> Lineage: ...
     @property
     def jobs(self) -> Jobs: ...
 
@@ -383,6 +462,62 @@ class UnitOfWork(Protocol):
     def footprint(self) -> tuple[FootprintRow, ...]:
         """How many bytes of content are stored: sealed records by their kind, then `decision`, `receipt`,
         `consent`, `person` and `audit`, zero where there is none."""
+        ...
+
+
+class Recipients(Protocol):
+    """Who received what of whom, and what each was told since."""
+
+    def add(self, recipient: Recipient) -> None:
+        """Conflict (reason `recipient_exists`) where the id is taken."""
+        ...
+
+    def get(self, recipient_id: str) -> Recipient | None: ...
+
+    def lock(self, recipient_id: str) -> Recipient | None:
+        """The recipient, its row locked until the end of the transaction: its feed grows in one place at a time."""
+        ...
+
+    def all(self, tenant: str) -> tuple[Recipient, ...]:
+        """Oldest first, ended ones too."""
+        ...
+
+    def end(self, recipient_id: str, *, at: datetime, destroyed: bool) -> None:
+        """It receives nothing more; the first time counts. `destroyed` once said is not taken back."""
+        ...
+
+    def disclose(self, rows: Sequence[Disclosure]) -> None: ...
+
+    def disclosures_of(self, subject_id: str) -> tuple[Disclosure, ...]:
+        """Oldest first."""
+        ...
+
+    def disclosed_to(self, recipient_id: str) -> tuple[int, int]:
+        """(people, disclosures) that the recipient has something of."""
+        ...
+
+    def append(self, entry: FeedEntry) -> None:
+        """Conflict (reason `entry_exists`) where the number is taken. Nothing of a feed ever changes or goes."""
+        ...
+
+    def head(self, recipient_id: str) -> FeedEntry | None: ...
+
+    def entry(self, recipient_id: str, number: int) -> FeedEntry | None: ...
+
+    def entries(self, recipient_id: str, *, after: int, limit: int) -> tuple[FeedEntry, ...]:
+        """Those with a greater number, by number."""
+        ...
+
+    def told(self, cause: str) -> tuple[FeedEntry, ...]:
+        """What all recipients were told for one cause, by recipient and number."""
+        ...
+
+    def acknowledge(self, acknowledgement: Acknowledgement) -> None:
+        """Conflict (reason `acknowledgement_exists`) where there is one up to that number."""
+        ...
+
+    def acknowledgements(self, recipient_id: str) -> tuple[Acknowledgement, ...]:
+        """By number."""
         ...
 
 
@@ -477,6 +612,8 @@ class Records(Protocol):
 
     def decisions_of_session(self, session_id: str) -> tuple[Decision, ...]: ...
 
+    def decision(self, decision_id: str) -> Decision | None: ...
+
     def ids_of_subject(self, subject_id: str) -> tuple[str, ...]:
         """Ids (= key ids) of all sealed records and decisions."""
         ...
@@ -495,6 +632,11 @@ class Records(Protocol):
 
     def expire_now(self, subject_id: str, at: datetime) -> int:
         """Shorten the promise of every record and decision of the subject to `at` where it is later; how many."""
+        ...
+
+    def expire_decisions(self, subject_id: str, purposes: Sequence[str], at: datetime) -> tuple[str, ...]:
+        """Shorten the promise of the subject's decisions for one of these purposes to `at` where it is later; the ids
+        of all decisions for them, in order."""
         ...
 
     def existing(self, ids: Sequence[str]) -> frozenset[str]:
@@ -523,6 +665,12 @@ class Requests(Protocol):
         ...
 
     def tombstones(self) -> tuple[Tombstone, ...]: ...
+
+    def applied(self) -> TombstoneHead | None:
+        """How far this database has followed the file of tombstones (port Tombstones); None: never."""
+        ...
+
+    def set_applied(self, head: TombstoneHead) -> None: ...
 
 
 class Marks(Protocol):
@@ -675,6 +823,51 @@ class Log(Protocol):
     def mark(self, witness: str) -> WitnessMark | None: ...
 
     def set_mark(self, mark: WitnessMark) -> None: ...
+
+
+class Lineage(Protocol):
+    """Rounds of training, whose results they used, and which rows have to be left out since."""
+
+    def add(self, training: TrainingRound) -> None:
+        """Conflict (reason `round_exists`) where the id or (tenant, model, number) is taken."""
+        ...
+
+    def get(self, round_id: str) -> TrainingRound | None: ...
+
+    def rounds(self, tenant: str) -> tuple[TrainingRound, ...]:
+        """By model and number."""
+        ...
+
+    def swap(self, new: TrainingRound, *, expected: TrainingRound) -> bool:
+        """Write `new` only where the stored round still is in the state of `expected`."""
+        ...
+
+    def add_uses(self, uses: Sequence[TrainingUse]) -> None: ...
+
+    def uses_of_round(self, round_id: str) -> tuple[TrainingUse, ...]:
+        """By label: an order that says nothing."""
+        ...
+
+    def uses_of_subject(self, subject_id: str) -> tuple[TrainingUse, ...]:
+        """By time and label."""
+        ...
+
+    def drop_uses(self, labels: Sequence[str]) -> int:
+        """Forget uses that did not take place; how many."""
+        ...
+
+    def depart(self, departures: Sequence[Departure], *, at: datetime) -> None:
+        """Write down which rows have to be left out, and mark their uses, where they are still there, as left at that
+        time. A row that was written down before stays as it was."""
+        ...
+
+    def departures(self, round_id: str) -> tuple[Departure, ...]:
+        """By label."""
+        ...
+
+    def exclude(self, round_id: str) -> int:
+        """Mark all departures of a round as dropped before training; how many."""
+        ...
 
 
 class Jobs(Protocol):

@@ -5,21 +5,24 @@ Order: keyword arguments, then environment, then `HOME/sottovoce.toml`, then the
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
 from sottovoce.errors import ConfigurationError
+from sottovoce.model.inference import check_attributes
 from sottovoce.model.policy import Policy
 from sottovoce.model.retention import RetentionPolicy
 
@@ -46,6 +49,7 @@ class Settings(BaseSettings):
     tenant: str = Field("default", pattern=r"^[a-z0-9_-]{1,64}$")
     database: str | None = None  # sqlite:///PATH; default: HOME/sottovoce.db
     keys: str = "local:"  # local:[FOLDER]; default folder HOME/keys
+    tombstones: Path | None = None  # the file of what must not come back; default: HOME/tombstones.log
     passphrase: SecretStr | None = None  # protects the local key file; without it OS permissions do
     passphrase_file: Path | None = None
     busy_timeout_s: float = Field(5.0, ge=0)
@@ -64,12 +68,19 @@ class Settings(BaseSettings):
     idle_children: int = Field(1, ge=1, le=64)
     refuse_swap: bool = False
     embedding_model: Path | None = None
+    infer: Annotated[
+        tuple[str, ...], NoDecode
+    ] = ()  # attributes that models are run for, where the person agrees
+    demonstration_models: bool = False  # run models whose data do not support a use
+    use_context: Literal["work", "education", "other"] | None = None  # EU AI Act 5(1)(f)
     orphan_grace_s: int = Field(3600, ge=0)
     witnesses: tuple[str, ...] = ()  # file:/PATH, syslog: or command:PROGRAM ARGUMENTS
     checkpoint_every_s: float = Field(10.0, ge=0, le=3600)
     witness_alarm_s: float = Field(3600.0, gt=0, le=30 * 86400)
+    recipients_days: int = Field(7, ge=1, le=30)  # in which a recipient has to apply its deletion feed
     features_days: int = Field(30, ge=0, le=30)
     insight_days: int = Field(30, ge=0, le=30)
+    epoch_days: int = Field(30, ge=0, le=365)  # a key epoch ends at this age; 0: only by `keys rotate`
 
     @classmethod
     def settings_customise_sources(
@@ -83,6 +94,22 @@ class Settings(BaseSettings):
         home = init_settings().get("home") or default_home()
         toml = TomlConfigSettingsSource(settings_cls, Path(home) / CONFIG_NAME)
         return init_settings, env_settings, toml
+
+    @field_validator("infer", mode="before")
+    @classmethod
+    def _words(cls, value: object) -> object:
+        """`apparent_sex,age` or a JSON list, where the value is text (of an environment variable)."""
+        if not isinstance(value, str):
+            return value
+        text = value.strip()
+        if text.startswith("["):
+            return json.loads(text)
+        return [word.strip() for word in text.split(",") if word.strip()]
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """What models are run for; ConfigurationError where one may not be inferred, or not in this context (C35a)."""
+        return check_attributes(self.infer, self.use_context)
 
     @property
     def database_path(self) -> Path:
@@ -105,6 +132,10 @@ class Settings(BaseSettings):
                 "Only local: keys are offered by this version.", hint="Use local:[FOLDER]."
             )
         return Path(folder) if folder else self.home / "keys"
+
+    @property
+    def tombstones_path(self) -> Path:
+        return self.tombstones or self.home / "tombstones.log"
 
     @property
     def witness_parts(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -150,7 +181,7 @@ class Settings(BaseSettings):
             sandbox=self.sandbox, refuse_swap=self.refuse_swap,
             embedding_model=str(self.embedding_model) if self.embedding_model else None,
             orphan_grace=timedelta(seconds=max(self.orphan_grace_s, lease_s + 60)),
-            retention=RetentionPolicy(kept),
+            apply_within=timedelta(days=self.recipients_days), retention=RetentionPolicy(kept),
         )  # fmt: skip
 
 

@@ -116,6 +116,7 @@ def desk(tmp_path: Path) -> Desk:
     folder.mkdir()
     tools.mkdir()
     (folder / "src").symlink_to(ROOT / "src")
+    (folder / "examples").symlink_to(ROOT / "examples")
     put_tool(tools / "sottovoce", f"{shlex.quote(sys.executable)} -m sottovoce")
     put_tool(tools / "python", shlex.quote(sys.executable))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SOTTOVOCE_")}

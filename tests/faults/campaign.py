@@ -32,21 +32,35 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import campaign_backup
+import campaign_recipients
+import campaign_sealed
+import numpy as np
+
 from sottovoce import app
 from sottovoce.adapters import export_file, source_file
 from sottovoce.adapters.database import SqliteDatabase
 from sottovoce.adapters.memory import InlineExtractor
 from sottovoce.errors import AudioRejected, SottovoceError, StorageError
 from sottovoce.model.features import Extraction, FeatureVector, Quality
+from sottovoce.model.lineage import RoundState
 from sottovoce.model.mark import REASONS, MarkKind
 from sottovoce.model.recording import RecordingState
 from sottovoce.model.request import CaseKind, CaseState
 from sottovoce.ports import Descriptor, SealedBody
 from sottovoce.sealing import envelope
 from sottovoce.settings import Settings
+from sottovoce.usecases import epochs
+from sottovoce.usecases.models import file_entries
+from sottovoce.voice.models.card import FORMAT
+from sottovoce.voice.models.network import About, make_network
+from sottovoce.voice.models.write_tflite import write_tflite
 
 ALL = ("voice_recording", "voice_analysis", "data_retention_30_days")
 ONCE = ALL[:2]
+TRAINABLE = (*ALL, "model_training")
+HOLDABLE = (*ALL, "audio_hold")
+INFERABLE = (*ALL, "infer_apparent_sex")
 SETTINGS: dict[str, Any] = {"busy_timeout_s": 2.0, "retry_after_s": 0.0}
 AUDIO = b"RIFF" + hashlib.shake_256(b"a voice that nobody has").digest(40_000)
 WINDOWS = [AUDIO[i : i + 64] for i in range(64, len(AUDIO) - 64, 4_000)]
@@ -212,20 +226,29 @@ def opened(
     extractor = ReadingExtractor()
     extractor.refuses = refuses
     adapters = replace(
+        watched(real, database, points),
+        extractor=Watched(extractor, "extractor", points, ("extract",)),
+        closing=(*real.closing, database.close),
+    )
+    if FORGOTTEN:
+        adapters = replace(adapters, **{name: getattr(real, name) for name in FORGOTTEN})
+    watch_files_of_ours(points)
+    return app.assemble(adapters, settings)
+
+
+def watched(real: app.Adapters, database: Any, points: Points) -> app.Adapters:
+    """Every port that changes something outside, with its points."""
+    return replace(
         real,
         database=WatchedDatabase(database, "database", points, ("tidy", "free_reserve")),
         long_lived=Watched(real.long_lived, "keys", points, CHANGES),
         short_lived=Watched(real.short_lived, "audio keys", points, CHANGES),
         keys=Watched(real.keys, "provider", points, ("create", "wrap", "destroy")),
         bodies=WatchedBlobs(real.bodies, "body", points, ("delete",)),
+        tombstones=Watched(real.tombstones, "tombstones", points, ("append", "add_signed")),
         receipt_copies=WatchedBlobs(real.receipt_copies, "receipt copy", points, ("delete",)),
-        extractor=Watched(extractor, "extractor", points, ("extract",)),
-        closing=(*real.closing, database.close),
-    )  # fmt: skip
-    if FORGOTTEN:
-        adapters = replace(adapters, **{name: getattr(real, name) for name in FORGOTTEN})
-    watch_files_of_ours(points)
-    return app.assemble(adapters, settings)
+        recipients=WatchedBlobs(real.recipients, "recipient key", points, ("delete",)),
+    )
 
 
 def watch_files_of_ours(points: Points) -> None:
@@ -246,6 +269,7 @@ def watch_files_of_ours(points: Points) -> None:
     written = ORIGINALS.setdefault("package", export_file.write_new)
     export_file.write_new = around(written, "package link")
     source_file.SourceFile.discard = around(plain[1], "source unlink")  # type: ignore[method-assign]
+    campaign_backup.watch(points, lambda real, thinned: watched(real, real.database, thinned))
 
 
 FORGOTTEN: list[str] = []  # ports left unwatched, to see that this is noticed
@@ -287,6 +311,12 @@ def _done(verb: Callable[[app.Platform], Any]) -> Callable[[app.Platform, Path],
     return lambda platform, source: verb(platform) and ""
 
 
+def _small_batches(platform: app.Platform) -> Any:
+    """A rotation of many transactions, two rows in each."""
+    epochs.REWRAP_BATCH = 2
+    return platform.rotate_keys()
+
+
 def _mark(platform: app.Platform, kind: MarkKind) -> Any:
     return platform.mark(subject="anna", kind=kind, reason=next(iter(REASONS[kind])))
 
@@ -297,6 +327,56 @@ def _hold(platform: app.Platform, source: Path) -> Any:
 
 def _ask(platform: app.Platform) -> Any:
     return platform.open_request(subject="anna", kind=CaseKind.ERASURE, proof="seen")
+
+
+def _train(platform: app.Platform) -> Any:
+    return platform.begin_training(model="tone", out=platform.home.parent / f"{os.getpid()}.csv")
+
+
+def _rounds(platform: app.Platform) -> list[str]:
+    """A table is there only of a round that says so, with its hash; who has left is among the rows to drop."""
+    dirty = []
+    rounds = [view.round for view in platform.training_rounds()]
+    tables = {one.dataset_sha256 for one in rounds if one.state is RoundState.OPEN}
+    for path in platform.home.parent.glob("*.csv"):
+        if hashlib.sha256(path.read_bytes()).hexdigest() not in tables:
+            dirty.append("a table of no round is left")
+    agrees = any(
+        s.purpose == "model_training" and s.status == "granted" for s in platform.consents(subject="anna")
+    )
+    for one in rounds:
+        left = len(platform.training_round(one.id)[1])
+        if one.state is RoundState.OPEN and left != (0 if agrees else one.records):
+            dirty.append(f"{left} of {one.records} rows are to be dropped")
+    return dirty
+
+
+def _model(platform: app.Platform, source: Path) -> Any:
+    """A model of the home's own."""
+    network = make_network(
+        mean=[0.0] * 88, scale=[1.0] * 88, layers=[([[0.01] * 88], [0.1])], output="sigmoid",
+        about=About("apparent_sex", ("female", "male"), "compat", "egemaps-88/1"),
+    )  # fmt: skip
+    about, data = network.about, write_tflite(network)
+    body: dict[str, Any] = {
+        "format": FORMAT, "purpose": "a test", "attribute": about.attribute, "labels": list(about.labels),
+        "output": "sigmoid", "feature_profile": about.feature_profile, "feature_version": about.feature_version,
+        "training_data": {"description": "none", "sha256": "not available", "speakers": 0, "recordings": 0},
+        "error": "not available", "groups": [], "conformal": "not available", "privacy": "none",
+        "not_for": ["any use"], "demonstration": False, "files": file_entries(network, np.zeros((1, 88))),
+    }  # fmt: skip
+    return platform.add_model(data, platform.sign_model_card(body, model=data))
+
+
+def _inferences(platform: app.Platform) -> list[str]:
+    """What a model said is there with its consent, and gone without it."""
+    agrees = any(
+        s.purpose == INFERABLE[-1] and s.status == "granted" for s in platform.consents(subject="anna")
+    )
+    with platform._adapters.database.read() as tx:
+        said = [one.purpose for person in _people(tx) for s in tx.recordings.of_subject(person)
+                for one in tx.records.decisions_of_session(s.id)]  # fmt: skip
+    return ["what a model said outlives its consent"] if INFERABLE[-1] in said and not agrees else []
 
 
 def _package(source: Path) -> None:
@@ -327,14 +407,21 @@ SCENARIOS: dict[str, Scenario] = {
     "grant": (_prepared(), _done(lambda p: p.grant(subject="anna", purposes=ALL))),
     "erase": (_prepared(_grant(*ALL), _analyze, _submit), _done(lambda p: p.erase(subject="anna"))),
     "rotate": (_prepared(_grant(*ALL), _analyze, _submit), _done(lambda p: p.rotate_keys())),
+    "rotate-due": (_prepared(_grant(*ALL), _analyze), _done(lambda p: p.sweep())),
+    "rotate-batches": (_prepared(_grant(*ALL), _analyze, _submit), _done(lambda p: _small_batches(p))),
     "refuse": (
         _prepared(_grant(*ALL), _submit),
         _done(lambda p: p.refuse(subject="anna", purposes=["data_retention_30_days"])),
     ),
     "expire": (_prepared(_grant(*ALL), _analyze, _submit, _work), _done(lambda p: p.sweep())),
-    "hold": (_prepared(_grant(*ALL), _submit), _done(lambda p: p.work_next())),
+    "hold": (_prepared(_grant(*HOLDABLE), _submit), _done(lambda p: p.work_next())),
+    "hold-refused": (_prepared(_grant(*ALL), _submit), _done(lambda p: p.work_next())),
+    "hold-withdrawn": (
+        _prepared(_grant(*HOLDABLE), _submit, _work),
+        _done(lambda p: p.withdraw(subject="anna", purposes=["audio_hold"])),
+    ),
     "retry": (
-        _prepared(_grant(*ALL), _submit, _work),
+        _prepared(_grant(*HOLDABLE), _submit, _work),
         _done(lambda p: p.retry(p.sessions(subject="anna")[0].session_id)),
     ),
     "erase-session": (
@@ -359,6 +446,60 @@ SCENARIOS: dict[str, Scenario] = {
         _prepared(_grant(*ALL), _analyze),
         _done(lambda p: p.export_person(subject="anna", out=p.home.parent / f"{os.getpid()}.zip")),
     ),
+    "train": (_prepared(_grant(*TRAINABLE), _analyze), _done(lambda p: _train(p))),
+    "train-withdraw": (
+        _prepared(_grant(*TRAINABLE), _analyze, lambda p, s: _train(p)),
+        _done(lambda p: p.withdraw(subject="anna", purposes=["model_training"])),
+    ),
+    "train-erase": (
+        _prepared(_grant(*TRAINABLE), _analyze, lambda p, s: _train(p)), _done(lambda p: p.erase(subject="anna")),
+    ),
+    "infer": (_prepared(_model, _grant(*INFERABLE)), _analyze),
+    "infer-work": (_prepared(_model, _grant(*INFERABLE), _submit), _work),
+    "infer-withdraw": (
+        _prepared(_model, _grant(*INFERABLE), _analyze),
+        _done(lambda p: p.withdraw(subject="anna", purposes=["infer_apparent_sex"])),
+    ),
+    "recipient-add": (_prepared(), _done(lambda p: campaign_recipients.introduce(p, SOURCE[0]) or p)),
+    "hand-over": (
+        _prepared(_grant(*TRAINABLE), _analyze, campaign_recipients.introduce),
+        _done(lambda p: campaign_recipients.hand_over(p, SOURCE[0]) or p),
+    ),
+    "hand-over-by-hand": (
+        _prepared(_grant(*TRAINABLE), _analyze, campaign_recipients.introduce),
+        _done(lambda p: campaign_recipients.by_hand(p)),
+    ),
+    "hand-over-package": (
+        _prepared(_grant(*ALL), _analyze, campaign_recipients.introduce),
+        _done(lambda p: campaign_recipients.package(p, p.home.parent / f"{os.getpid()}.zip")),
+    ),
+    "tell-erased": (
+        _prepared(_grant(*TRAINABLE), _analyze, campaign_recipients.introduce, campaign_recipients.hand_over),
+        _done(lambda p: p.erase(subject="anna")),
+    ),
+    "tell-session-erased": (
+        _prepared(_grant(*TRAINABLE), _analyze, campaign_recipients.introduce, campaign_recipients.hand_over),
+        _done(lambda p: p.erase(subject="anna", session_id=p.sessions(subject="anna")[0].session_id)),
+    ),
+    "tell-withdrawn": (
+        _prepared(_grant(*TRAINABLE), _analyze, campaign_recipients.introduce, campaign_recipients.hand_over),
+        _done(lambda p: p.withdraw(subject="anna", purposes=["model_training"])),
+    ),
+    "acknowledge": (
+        _prepared(
+            _grant(*TRAINABLE), _analyze, campaign_recipients.introduce, campaign_recipients.hand_over,
+            lambda p, s: p.erase(subject="anna"),
+        ),
+        _done(lambda p: campaign_recipients.acknowledge(p)),
+    ),
+    "sealed": (_prepared(_grant(*ALL), campaign_sealed.prepare), campaign_sealed.take),
+    "recipient-key": (_prepared(), _done(lambda p: campaign_sealed.key(p, SOURCE[0]) or p)),
+    "recipient-key-retire": (_prepared(campaign_sealed.key), _done(lambda p: campaign_sealed.retire(p))),
+    "backup": (_prepared(_grant(*ALL), _analyze), _done(lambda p: campaign_backup.create(p, SOURCE[0]))),
+    "restore": (
+        _prepared(_grant(*ALL), _analyze, campaign_backup.prepare),
+        _done(lambda p: campaign_backup.restore(p, SOURCE[0])),
+    ),
     "import": (
         lambda p, s: _package(s),
         _done(lambda p: p.import_person(SOURCE[0].with_name("moved.zip"), key=_moved_key(), subject="anna")),
@@ -366,13 +507,23 @@ SCENARIOS: dict[str, Scenario] = {
 }  # fmt: skip
 # How a scenario differs from the ordinary: while it is prepared, while it runs, when it is looked at.
 HOLDING = {"on_failure": "hold", "refuses": True}
-PREPARED_WITH: dict[str, dict[str, Any]] = {"retry": HOLDING}
+INFERRING = {"infer": ("apparent_sex",)}
+PREPARED_WITH: dict[str, dict[str, Any]] = {
+    "retry": HOLDING, "hold-withdrawn": HOLDING, "infer": INFERRING, "infer-work": INFERRING,
+    "infer-withdraw": INFERRING,
+}  # fmt: skip
 RUN_WITH: dict[str, dict[str, Any]] = {
     "expire": {"offset": timedelta(days=31)},
+    "rotate-due": {"epoch_days": 2, "offset": timedelta(days=2)},
     "hold": HOLDING,
+    "hold-refused": HOLDING,
+    "hold-withdrawn": {"on_failure": "hold"},
     "retry": {"on_failure": "hold"},
+    "infer": INFERRING,
+    "infer-work": INFERRING,
+    "infer-withdraw": INFERRING,
 }
-FROM_THE_OPENING = {"expire"}  # opening the home does it
+FROM_THE_OPENING = {"expire", "rotate-due"}  # opening the home does it
 LOOKED_AT_AFTER = {"expire": timedelta(days=32)}
 PAST_EVERY_DEADLINE = timedelta(days=8)  # of audio, held audio included; kept results stay
 SOURCE: list[Path] = []
@@ -443,18 +594,33 @@ def look(scenario: str, home: Path, source: Path, acknowledged: str | None) -> l
     with opened(home, quiet, offset=LOOKED_AT_AFTER.get(scenario, PAST_EVERY_DEADLINE)) as platform:
         report = platform.sweep()
         dirty += [f"sweep could not finish: {code}" for code in report.errors]
-        left = {"erase": 0, "erase-session": 1, "lift": 0, "case": 0}.get(scenario)
+        left = LEFT.get(scenario)
         dirty += _records(platform, acknowledged, left=left, dropped=scenario in DROPPING)
         dirty += _stores(platform)
+        dirty += campaign_recipients.feeds(platform)
+        dirty += campaign_sealed.keys(platform)
+        dirty += _rounds(platform)
+        dirty += _inferences(platform)
         if not platform.verify_audit().intact:
             dirty.append("the audit log does not verify")
         if platform.keyring.status().rotation_pending:
             dirty.append("a rotation is still pending")
         dirty += _fsck(platform, "past every deadline")
         dirty += _receipts(platform, home)
+        if scenario in campaign_backup.SCENARIOS:
+            dirty += campaign_backup.look(scenario, platform, source, acknowledged)
     return dirty + _windows(home)
 
 
+LEFT = {
+    "tell-erased": 0,
+    "tell-session-erased": 0,
+    "erase": 0,
+    "train-erase": 0,
+    "erase-session": 1,
+    "lift": 0,
+    "case": 0,
+}  # recordings that may still be listed afterwards
 DROPPING = {"withdraw", "refuse", "expire"}  # what is kept may, or must, be gone afterwards
 
 
@@ -582,6 +748,8 @@ def one_point(
 def fresh(base: Path, folder: Path) -> Path:
     home = folder / "home"
     shutil.rmtree(home, ignore_errors=True)
+    for table in folder.glob("*.csv"):  # of a run before
+        table.unlink()
     return Path(shutil.copytree(base, home))
 
 

@@ -1,6 +1,6 @@
 """A disk that is full at every possible moment of a verb, and then an erasure on it.
 
-    python tests/faults/full_disk.py VERB [--step 1]        VERB: analyze, submit, work, erase
+    python tests/faults/full_disk.py VERB [--step 1]        VERB: analyze, submit, work, erase, rotate
 
 Runs itself in a mount namespace of its own with a small tmpfs. For a growing number of free blocks, from none to as
 many as the verb needs, a copy of a prepared home is opened, a file fills the rest of the disk, and the verb runs. It
@@ -27,7 +27,7 @@ from typing import Any
 DISK_BYTES = 28 << 20
 BALLAST = "ballast"
 DECLARED = {"storage_full", "storage", "storage_busy", "home"}
-VERBS = ("analyze", "submit", "work", "erase")
+VERBS = ("analyze", "submit", "work", "erase", "rotate")
 
 
 def load(name: str) -> ModuleType:
@@ -71,6 +71,9 @@ def run_verb(platform: Any, source: Path, verb: str) -> str:
         return "ok" if outcome is not None and outcome.failure is None else f"{outcome and outcome.failure}"
     if verb == "erase":
         return str(platform.erase(subject="anna").result)
+    if verb == "rotate":
+        platform.rotate_keys()
+        return "ok"
     getattr(platform, verb)(source, subject="anna")
     return "ok"
 

@@ -25,6 +25,7 @@ USECASES = "tests/unit/usecases/"
 RECORD = USECASES + "test_record.py::"
 RIGHTS = USECASES + "test_rights_and_retention.py::"
 CONSENT = USECASES + "test_consent.py::"
+STONES = USECASES + "test_tombstones.py::"
 AUDIT = USECASES + "test_audit.py::"
 RELEASE = USECASES + "test_before_release.py::"
 ARCHIVING = USECASES + "test_archiving.py::"
@@ -74,6 +75,16 @@ BUGS = (
         "the old key-encryption key survives a rotation", "usecases/epochs.py",
         "                self.provider.destroy(epoch)\n", "",
         (USECASES + "test_keyring.py::test_M15_F31_an_old_copy_of_the_key_store_is_dead_after_the_epoch",),
+    ),
+    Bug(
+        "the promised end of a key epoch is not written down", "usecases/epochs.py",
+        "ends_by=self.ages.promise(at)", "ends_by=None",
+        (USECASES + "test_rotation.py::test_M15_C11e_the_sweep_keeps_the_date_that_a_receipt_named",),
+    ),
+    Bug(
+        "overdue audio waits for the key provider", "usecases/retention.py",
+        "            self.discard.destroy(recording.id)\n", "            pass\n",
+        (USECASES + "test_rotation.py::test_F16_I10_with_the_provider_down_a_home_opens_and_overdue_audio_goes",),
     ),
     Bug(
         "deleted bytes stay in the file of the database", "adapters/database/engine.py",
@@ -244,6 +255,49 @@ BUGS = (
         "        if not recording.ended:\n            return\n", "        return\n",
         (USECASES + "test_fsck.py::test_I1_C9b_fsck_finds_and_removes_the_body_of_an_ended_recording",
          USECASES + "test_fsck.py::test_I3_fsck_finds_and_destroys_the_key_of_an_ended_recording"),
+    ),
+    # --- tombstones ---
+    Bug(
+        "no tombstone is written for an erasure", "usecases/rights.py",
+        "        self.promises.write(tx, [of_erasure(request)])\n", "",
+        (STONES + "test_C11b_an_old_database_brings_back_nobody_who_was_erased",),
+    ),
+    Bug(
+        "no tombstone is written for a withdrawal", "usecases/consent.py",
+        "        self.promises.write(tx, [entry for event in events for entry in of_no(event)])\n", "",
+        (STONES + "test_I5_an_old_database_takes_back_no_withdrawal",),
+    ),
+    Bug(
+        "tombstones are not replayed before a home is served", "app.py",
+        "        self.replayed = self._replay.run(caller=SWEEPER)", "        #",
+        (STONES + "test_C12b_an_old_database_lifts_no_restriction",),
+    ),
+    Bug(
+        "a file of tombstones that is behind is gone on with", "usecases/promises.py",
+        "    if applied.count > head.count:\n        raise cut() if head.count else missing()\n", "",
+        (STONES + "test_nothing_is_promised_beside_a_file_that_is_gone",),
+    ),
+    Bug(
+        "a replay leaves out what a tombstone stopped", "usecases/consent.py",
+        "        stopped, shortened = self._take_effect(tx, person, statement, (purpose,))\n",
+        "        stopped, shortened = (), 0\n",
+        (STONES + "test_I5_an_old_database_takes_back_no_withdrawal",),
+    ),
+    Bug(
+        "a tombstone is acknowledged before it is on the disk", "adapters/tombstones_file.py",
+        "            os.fsync(fd)\n            if end == 0:", "            if end == 0:",
+        ("tests/ports/test_tombstones.py::test_an_entry_is_on_the_disk_before_it_is_acknowledged",),
+    ),
+    Bug(
+        "the chain of tombstones is not followed", "model/tombstones.py",
+        "    if number not in line or previous not in line:", "    if number not in line:",
+        ("tests/ports/test_tombstones.py::test_C11b_every_change_that_a_known_head_covers_is_found",),
+    ),
+    Bug(
+        "a signed head of the tombstones is not compared", "usecases/tombstones.py",
+        "        last = self.walk((applied or TombstoneHead(), signed))",
+        "        last = self.walk((applied or TombstoneHead(),))",
+        (STONES + "test_a_signed_head_that_does_not_fit_is_damage_and_one_of_a_stranger_counts_for_nothing",),
     ),
 )  # fmt: skip
 

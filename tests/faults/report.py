@@ -29,8 +29,12 @@ SHAPES = {  # scenario -> in which shape the audio of that home came
     "grant": "none yet", "refuse": "sealed body", "withdraw": "sealed body", "analyze": "inline",
     "analyze-once": "inline", "analyze-unlink": "inline", "submit": "sealed body", "work": "sealed body",
     "hold": "sealed body", "retry": "sealed body", "expire": "both", "erase": "both", "erase-session": "both",
-    "rotate": "both", "identity": "inline", "ask": "inline", "case": "inline", "lift": "inline", "restrict": "both",
+    "rotate": "both", "rotate-batches": "both", "rotate-due": "inline", "identity": "inline",
+    "ask": "inline", "case": "inline", "lift": "inline", "restrict": "both",
     "rectify": "inline", "export": "inline", "import": "none yet",
+    "hold-refused": "sealed body", "hold-withdrawn": "sealed body", "recipient-add": "none yet", "hand-over": "inline",
+    "hand-over-by-hand": "inline", "hand-over-package": "inline", "tell-erased": "inline",
+    "tell-session-erased": "inline", "tell-withdrawn": "inline", "acknowledge": "inline",
 }  # fmt: skip
 EVERY_CALL = (
     "analyze",
@@ -122,7 +126,7 @@ def ordinal(step: int) -> str:
 
 def disk(given: argparse.Namespace) -> Part:
     lines, bad = ["| full disk during | tries | refused | dirty |", "|---|---:|---:|---:|"], 0
-    for verb in EVERY_CALL:
+    for verb in (*EVERY_CALL, "rotate"):
         found = run("full_disk.py", verb, "--step", given.step)
         if "tries" not in found:
             lines.append(f"| {verb} | not run: {found.get('not_run', 'it failed')} | | |")

@@ -19,6 +19,7 @@ from sottovoce.app import Platform
 from sottovoce.model.consent import ConsentAction
 from sottovoce.model.mark import MarkKind
 from sottovoce.model.purpose import VOICE_ANALYSIS
+from sottovoce.model.recipient import DisclosureForm
 from sottovoce.model.recording import RecordingState
 from sottovoce.model.request import CaseKind, CaseState
 from sottovoce.model.subject import Caller, SubjectState
@@ -31,10 +32,10 @@ SESSION, SUBJECT = "ses_" + "c" * 24, "anna of the canaries"
 FAR = datetime(2090, 1, 1, tzinfo=UTC)
 WORDS: dict[type[Any], Any] = {
     ConsentAction: ConsentAction.REFUSE, RecordingState: RecordingState.VERIFIED, MarkKind: MarkKind.CORRECTION,
-    CaseKind: CaseKind.ACCESS, CaseState: CaseState.OPEN, SubjectState: SubjectState.ACTIVE,
+    CaseKind: CaseKind.ACCESS, CaseState: CaseState.OPEN, SubjectState: SubjectState.ACTIVE, DisclosureForm: DisclosureForm.SHOWN,
 }  # fmt: skip
 # Columns whose value the program itself needs to be something: ids that join rows, codes that are looked up.
-JOINS = {"subject_id", "session_id", "notice_id", "pseudonym", "tenant", "id", "ref"}
+JOINS = {"subject_id", "session_id", "recipient_id", "notice_id", "pseudonym", "tenant", "id", "ref"}
 CODES = {
     "recordings": {"shape": "analyze"}, "records": {"kind": "features"}, "decisions": {}, "consent_events": {},
     "cases": {"law": "gdpr.request"}, "jobs": {"kind": "extract"},
@@ -60,6 +61,7 @@ class Planted:
         assert person is not None
         self.person = person.id
         self.pseudonym = platform._access.pseudonym(person.id)
+        self.recipient = platform.add_recipient("a lab", kind="outside", caller=CALLER).id
 
     def value(self, table: str, column: sa.Column[Any]) -> Any:
         """A value of the column's type that stands nowhere else."""
@@ -96,6 +98,8 @@ class Planted:
                 return made
             case "marks", "detail":
                 return notes.seal(self.person, row_id, "mark", word)
+            case "disclosures", "note":
+                return notes.seal(self.person, row_id, "disclosure", word)
             case "cases", "identity":
                 key_id = f"rec_{'i' * 24}"
                 key = self.keyring.new_key(NewKey("record", "evidence", self.person, key_id))
@@ -144,7 +148,7 @@ class Planted:
         }
         joins = {
             "subject_id": self.person, "session_id": SESSION, "notice_id": None, "pseudonym": self.pseudonym,
-            "tenant": "default", "id": row_id, "ref": SESSION,
+            "tenant": "default", "id": row_id, "ref": SESSION, "recipient_id": self.recipient,
         }  # fmt: skip
         row |= {name: value for name, value in joins.items() if name in table.c}
         for name in entry.sealed:
@@ -237,7 +241,9 @@ def test_C13b_a_canary_in_every_column_of_every_table_is_in_the_package_and_in_n
     found_before = [place for place, word in planted.words.items() if _where(tmp_home, word)]
     assert ("marks", "reason") in found_before  # the control: the search finds what is there
     assert not {
-        place for place in found_before if place[1] in ("detail", "identity", "evidence", "body", "details")
+        place
+        for place in found_before
+        if place[1] in ("detail", "identity", "evidence", "body", "details", "note")
     }
 
     outcome = platform.erase(subject=SUBJECT, caller=CALLER)
@@ -252,7 +258,12 @@ def test_C13b_a_canary_in_every_column_of_every_table_is_in_the_package_and_in_n
     named = {place for place in found if planted.words[place] in outcome.receipt}
     # The receipt names each object with its kind and version (C11c).
     assert named <= {("records", "profile"), ("records", "version"), ("decisions", "model")}
-    assert found - named == set()
+    # What one recipient has to erase, under a name that only that recipient can place (C15a).
+    told = {("disclosures", "opaque_subject")}
+    assert found - named == told
+    with platform._adapters.database.read() as tx:
+        (entry,) = tx.recipients.entries(planted.recipient, after=0, limit=10)
+    assert entry.opaque_subject == planted.words["disclosures", "opaque_subject"]
     with platform._adapters.database.read() as tx:
         assert tx.rows_of(planted.person) == {}
         package = tx.export_rows(planted.person, pseudonym=planted.pseudonym)

@@ -32,6 +32,7 @@ from sottovoce.model.recording import FINAL, Recording, RecordingState
 from sottovoce.model.request import ErasureRequest, Tombstone
 from sottovoce.model.retention import ClockMark, RetentionRule
 from sottovoce.model.subject import Subject, SubjectState
+from sottovoce.model.tombstones import TombstoneHead
 from sottovoce.ports import Database, UnitOfWork
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -675,6 +676,24 @@ def test_expiry_can_be_brought_forward_but_never_put_off(database: Database) -> 
         assert tx.records.expire_now("sub_1", T0 + 2 * DAY) == 0
 
 
+def test_decisions_for_one_purpose_are_ended_and_the_others_stay(database: Database) -> None:
+    inferred = decision(2, purpose="infer_age")
+    ended = decision(3, purpose="infer_age", expires_at=T0)
+    with database.begin() as tx:
+        plant(tx)
+        plant_neighbour(tx)
+        tx.records.add([], [inferred, ended])
+        assert tx.records.expire_decisions("sub_1", ["infer_age", "infer_accent"], T0 + DAY) == (
+            inferred.id, ended.id,
+        )  # fmt: skip
+        assert tx.records.decision(inferred.id) == replace(inferred, expires_at=T0 + DAY)
+        assert tx.records.decision(ended.id) == ended
+        assert tx.records.decision(decision().id) == decision()
+        assert tx.records.expire_decisions("sub_2", ["infer_age"], T0) == ()
+        assert tx.records.expire_decisions("sub_1", [], T0) == ()
+        assert tx.records.decision("dec_9") is None
+
+
 # --- receipts, requests, audit, jobs ---------------------------------------------------------------
 
 
@@ -706,6 +725,22 @@ def test_an_erasure_request_is_unfinished_until_it_is_completed(database: Databa
         assert tx.requests.get("req_2") == later
         assert tx.requests.get("req_9") is None
         assert tx.requests.tombstones() == (tombstone(), tombstone(2, id="ses_1", at=T0 + HOUR))
+
+
+def test_how_far_the_tombstones_were_followed_is_one_value(database: Database) -> None:
+    first, second = TombstoneHead(1, b"1" * 32), TombstoneHead(70_000_000_000, b"2" * 32)
+    with database.begin() as tx:
+        assert tx.requests.applied() is None
+        tx.requests.set_applied(first)
+        assert tx.requests.applied() == first
+    with pytest.raises(KeyError), database.begin() as tx:
+        tx.requests.set_applied(second)
+        raise KeyError
+    with database.begin() as tx:
+        assert tx.requests.applied() == first
+        tx.requests.set_applied(second)
+    with database.read() as tx:
+        assert tx.requests.applied() == second
 
 
 def numbered(n: int, sequence: int) -> AuditEvent:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import sqlite3
+import struct
 import subprocess
 import sys
 import threading
@@ -17,13 +19,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sottovoce.adapters.keystore_sqlite import SqliteKeyStore
+from sottovoce.adapters.keystore_sqlite import SqliteKeyStore, _decode, _encode, _tag
 from sottovoce.adapters.memory import MemoryKeyStore
 from sottovoce.errors import Conflict, IntegrityError, SchemaNewer, StorageError
 from sottovoce.model.keys import KeyRow
 from sottovoce.ports import KeyStore
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+DAY_ONE = datetime(1970, 1, 1)  # noqa: DTZ001
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -75,6 +78,14 @@ def test_exactly_one_epoch_is_current(store: KeyStore) -> None:
         with pytest.raises(Conflict):
             begun(store, old)
     assert [row.epoch for row in store.epochs()] == [1, 4]
+
+
+def test_M15_the_promised_end_of_an_epoch_is_kept_with_it(store: KeyStore) -> None:
+    """The end that was promised when a key epoch began is stored beside it, and no later setting changes it."""
+    begun(store, 1)
+    end = AT + timedelta(days=30)
+    store.begin_epoch(2, b"ek", at=AT, ends_by=end)
+    assert [row.ends_by for row in store.epochs()] == [None, end]
 
 
 def test_F28_a_row_of_a_retired_epoch_is_not_inserted(store: KeyStore) -> None:
@@ -302,6 +313,59 @@ def test_another_process_sees_it_and_settings_are_safe(path: Path) -> None:
     store.close()
     again.close()
     store.close()
+
+
+FIRST_VERSION = """
+CREATE TABLE epoch (
+    epoch INTEGER PRIMARY KEY, wrapped_ek BLOB NOT NULL, current INTEGER NOT NULL, created_at TEXT NOT NULL
+);
+CREATE TABLE slot (slot INTEGER PRIMARY KEY, content BLOB NOT NULL);
+CREATE TABLE place (
+    slot INTEGER PRIMARY KEY, key_tag BLOB NOT NULL UNIQUE, subject_tag BLOB, epoch INTEGER NOT NULL
+);
+CREATE INDEX place_subject ON place (subject_tag);
+CREATE INDEX place_epoch ON place (epoch);
+CREATE TABLE free (slot INTEGER PRIMARY KEY, size_bytes INTEGER NOT NULL);
+CREATE INDEX free_size ON free (size_bytes);
+PRAGMA application_id = 1398164307;
+PRAGMA user_version = 1;
+INSERT INTO epoch VALUES (3, x'01', 1, '2026-01-02T03:04:05.678901+00:00');
+"""
+
+
+def test_a_key_file_of_the_first_version_is_brought_forward_with_what_it_holds(path: Path) -> None:
+    with sqlite3.connect(path) as old:
+        old.executescript(FIRST_VERSION)
+        content = ks_encode(a_row("before", epoch=3))
+        old.execute("INSERT INTO slot (slot, content) VALUES (1, ?)", (content,))
+        old.execute("INSERT INTO place VALUES (1, ?, NULL, 3)", (_tag("key", "before"),))
+    old.close()
+    for _ in range(2):
+        store = SqliteKeyStore(path)
+        (epoch,) = store.epochs()
+        assert (epoch.epoch, epoch.current, epoch.created_at, epoch.ends_by) == (3, True, AT, None)
+        assert list(store.list()) == [a_row("before", epoch=3)]
+        store.close()
+
+
+def ks_encode(row: KeyRow) -> bytes:
+    """A slot as the first version wrote it, written anew from the reference text."""
+    words = json.dumps([row.key_id, row.tenant, row.kind, row.key_class, row.subject_id]).encode()
+    created_us = (row.created_at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    content = struct.pack(">IQHH", row.epoch, created_us, len(words), len(row.wrapped)) + words + row.wrapped
+    return content + bytes(-len(content) % 64)
+
+
+@given(
+    st.text(st.characters(codec="utf-8"), max_size=40), st.none() | st.text(st.characters(codec="utf-8"), max_size=40),
+    st.binary(max_size=200), st.datetimes(timezones=st.just(UTC), min_value=DAY_ONE), st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_a_slot_is_written_as_ever_and_read_back(
+    key_id: str, subject_id: str | None, wrapped: bytes, at: datetime, epoch: int
+) -> None:
+    row = replace(a_row(key_id, epoch=epoch, subject_id=subject_id, wrapped=wrapped), created_at=at)
+    assert _encode(row) == ks_encode(row)
+    assert _decode(_encode(row)) == row
 
 
 def test_F29_a_kill_in_the_middle_of_a_transaction_leaves_all_or_nothing(path: Path) -> None:

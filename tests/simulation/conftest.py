@@ -1,4 +1,4 @@
-"""How much the simulation has seen, in the last lines of the run."""
+"""How much the simulations have seen, in the last lines of the run."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-COUNTED = pytest.StashKey[dict[str, int]]()
+COUNTED = pytest.StashKey[dict[str, dict[str, int]]]()
 
 
 @pytest.fixture(autouse=True, scope="module")
 def counted(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
-    machine = getattr(request.module, "Simulation", None)
-    request.config.stash[COUNTED] = getattr(machine, "counted", {})
+    seen = request.config.stash.setdefault(COUNTED, {})
+    name = request.module.__name__.rpartition(".test_")[2].replace("_", " ")
+    seen[name] = getattr(getattr(request.module, "Simulation", None), "counted", {})
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    seen = config.stash.get(COUNTED, {})
-    if seen:
+    for name, seen in config.stash.get(COUNTED, {}).items():
         said = ", ".join(f"{count} {what}" for what, count in seen.items())
-        terminalreporter.write_line(f"simulation: {said}")
+        terminalreporter.write_line(f"simulation of {name}: {said}")

@@ -63,7 +63,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_the_names_are_few_and_the_package_is_typed() -> None:
-    assert len(sottovoce.__all__) <= 14
+    assert len(sottovoce.__all__) <= 15
     assert (Path(sottovoce.__file__).parent / "py.typed").exists()
 
 

@@ -1,6 +1,7 @@
 """A corpus of recordings in a folder: every regular file, and who speaks in it by its name or by a manifest.
 
 Rules upheld here:
+0. Of a sealed recording nobody is read from names, which say nothing: its own note tells, or the manifest.
 1. Nothing outside the folder is reached: a manifest's path that is absolute, climbs out or goes through a symbolic
    link is set aside (CWE-22, CWE-59).
 2. A file is named once: a second row for the same file is set aside, and where two rows name different people, both
@@ -20,8 +21,9 @@ from pathlib import Path
 
 from sottovoce.errors import InputUnreadable, UsageError
 from sottovoce.model.corpus import Corpus, CorpusFile, SetAside
+from sottovoce.model.sealed_file import SUFFIX
 
-BY_NAME = "name"
+BY_NAME, BY_NOTE = "name", "sealed"
 _COLUMNS = ("file", "subject")
 _MAXIMUM_MANIFEST_BYTES = 256 << 20
 _SEPARATOR = re.compile(r"[_-]")
@@ -33,31 +35,61 @@ _WORDS = {
     "manifest_duplicate": "The manifest names this file twice.",
     "manifest_two_people": "The manifest names this file for different people.",
     "manifest_subject": "The manifest names no person for this file.",
+    "not_sealed": "This file is not a sealed recording.",
+    "sealed_already": "This file is a sealed recording already.",
     "name_without_subject": "No person can be read from the name of this file.",
 }
 
 
 def read_corpus(folder: Path, subject_from: str) -> Corpus:
-    """What is in the folder. `subject_from`: `name`, or the path of a CSV file with the columns file and subject.
+    """What is in the folder. `subject_from`: `name`, `sealed` (sealed recordings alone, whose notes say who speaks), or
+    the path of a CSV file with the columns file and subject.
 
     By name, the person is the first folder below `folder`; for a file directly in it, its name up to the first `_`
     or `-`. Hidden files are left out. InputUnreadable (no such folder, no such manifest), UsageError (a manifest
     without the two columns, or not in UTF-8).
     """
-    if not folder.is_dir():
-        raise InputUnreadable("There is no such folder.", hint="Name the folder of the recordings.")
-    if subject_from == BY_NAME:
-        return _by_name(folder)
+    _check_folder(folder)
+    if subject_from in (BY_NAME, BY_NOTE):
+        return _by_name(folder, sealed_alone=subject_from == BY_NOTE)
     return _by_manifest(folder, Path(subject_from))
 
 
-def _by_name(folder: Path) -> Corpus:
+def read_to_seal(folder: Path, subject_from: str | None, contractor: str) -> Corpus:
+    """What is in the folder to be sealed: everything of one contractor ("": nobody is named), or as read_corpus() has
+    it. Recordings that are sealed already are set aside."""
+    _check_folder(folder)
+    if subject_from is not None:
+        corpus = read_corpus(folder, subject_from)
+        files, aside = corpus.files, list(corpus.set_aside)
+    else:
+        found = list(_walk(folder))
+        files = tuple(CorpusFile(path, contractor, _is_sealed(path)) for path, regular in found if regular)
+        aside = [_aside(path, "not_a_file") for path, regular in found if not regular]
+    aside += [_aside(file.path, "sealed_already") for file in files if file.sealed]
+    return Corpus(tuple(file for file in files if not file.sealed), tuple(aside))
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise InputUnreadable("There is no such folder.", hint="Name the folder of the recordings.")
+
+
+def _is_sealed(path: str) -> bool:
+    return path.endswith(SUFFIX)
+
+
+def _by_name(folder: Path, *, sealed_alone: bool) -> Corpus:
     files: list[CorpusFile] = []
     aside: list[SetAside] = []
     for path, regular in _walk(folder):
         subject = _subject_of(path)
         if not regular:
             aside.append(_aside(path, "not_a_file"))
+        elif _is_sealed(path):
+            files.append(CorpusFile(path, "", sealed=True))
+        elif sealed_alone:
+            aside.append(_aside(path, "not_sealed"))
         elif not subject:
             aside.append(_aside(path, "name_without_subject"))
         else:
@@ -143,7 +175,9 @@ def _by_manifest(folder: Path, manifest: Path) -> Corpus:
     for path in sorted(rows.disputed):
         rows.aside.append(_aside(path, "manifest_two_people"))
     files = tuple(
-        CorpusFile(path, subject) for path, subject in rows.subjects.items() if path not in rows.disputed
+        CorpusFile(path, subject, _is_sealed(path))
+        for path, subject in rows.subjects.items()
+        if path not in rows.disputed
     )
     own = _inside(folder, manifest)
     listed = rows.subjects.keys() | ({own} if own else set())

@@ -20,6 +20,14 @@ def active_swaps() -> tuple[str, ...]:
     return tuple(area for area in areas if not _encrypted(area))
 
 
+def on_another_disk(folder: Path, home: Path) -> bool:
+    """Whether a folder is on another file system than the home; False where either cannot be looked at."""
+    try:
+        return folder.stat().st_dev != home.stat().st_dev
+    except OSError:
+        return False
+
+
 def free_bytes(folder: Path) -> int:
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize

@@ -25,6 +25,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,9 @@ class LocalKeys:
             else "file permissions",
             "destruction": "at once, in the file; SSD and copy-on-write blocks are not covered",
         }
+
+    def destruction_wait(self) -> timedelta:
+        return timedelta(0)
 
     def _kek(self, epoch: int) -> bytes:
         with _as_key_error():

@@ -30,7 +30,7 @@ from typing import Any
 from sottovoce.errors import Conflict, IntegrityError, SchemaNewer, SottovoceError, StorageError
 from sottovoce.model.keys import EpochRow, KeyRow
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_S = 10.0
 RESERVE_BYTES = 1 << 20
 
@@ -39,7 +39,9 @@ _DELETE_BATCH = 500  # rows in a transaction
 _RESERVE_BATCH = 32  # rows whose pages the journal can hold within the reserve
 _PAGE_ROWS = 500  # rows read at once
 
-_SCHEMA = """
+# What leads from each version to the next; a new file goes through all of them.
+_MIGRATIONS = (
+    """
 CREATE TABLE epoch (
     epoch INTEGER PRIMARY KEY, wrapped_ek BLOB NOT NULL, current INTEGER NOT NULL, created_at TEXT NOT NULL
 );
@@ -51,13 +53,18 @@ CREATE INDEX place_subject ON place (subject_tag);
 CREATE INDEX place_epoch ON place (epoch);
 CREATE TABLE free (slot INTEGER PRIMARY KEY, size_bytes INTEGER NOT NULL);
 CREATE INDEX free_size ON free (size_bytes);
-"""
+""",
+    "ALTER TABLE epoch ADD COLUMN ends_by TEXT",
+)
 
 _SLOT_HEAD = struct.Struct(
     ">IQHH"
 )  # epoch, created_at in microseconds, length of the words, of the wrapped key
 _SLOT_STEP_BYTES = 64
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_parse_words = json.JSONDecoder().raw_decode  # without the search for white space that json.loads() makes
+_quote = json.encoder.encode_basestring_ascii
 
 _Rows = list[tuple[Any, ...]]
 _Place = tuple[int, bytes]  # slot and key tag
@@ -91,20 +98,28 @@ class SqliteKeyStore:
             self._db.close()
 
     def epochs(self) -> tuple[EpochRow, ...]:
-        rows = self._read("SELECT epoch, wrapped_ek, current, created_at FROM epoch ORDER BY epoch")
+        rows = self._read("SELECT epoch, wrapped_ek, current, created_at, ends_by FROM epoch ORDER BY epoch")
         return tuple(
-            EpochRow(epoch, wrapped_ek, bool(current), datetime.fromisoformat(created_at))
-            for epoch, wrapped_ek, current, created_at in rows
-        )
+            EpochRow(
+                epoch, wrapped_ek, bool(current), datetime.fromisoformat(created_at),
+                datetime.fromisoformat(ends_by) if ends_by else None,
+            )
+            for epoch, wrapped_ek, current, created_at, ends_by in rows
+        )  # fmt: skip
 
-    def begin_epoch(self, epoch: int, wrapped_ek: bytes, *, at: datetime) -> None:
+    def begin_epoch(
+        self, epoch: int, wrapped_ek: bytes, *, at: datetime, ends_by: datetime | None = None
+    ) -> None:
         with self._transaction() as db:
             (newest,) = db.execute("SELECT max(epoch) FROM epoch").fetchone()
             if newest is not None and epoch <= newest:
                 raise Conflict("That epoch is not newer than those the key store has.", reason="epoch_exists")
             db.execute("UPDATE epoch SET current = 0")
-            row = (epoch, wrapped_ek, at.astimezone(UTC).isoformat())
-            db.execute("INSERT INTO epoch (epoch, wrapped_ek, current, created_at) VALUES (?, ?, 1, ?)", row)
+            row = (epoch, wrapped_ek, _iso(at), _iso(ends_by) if ends_by else None)
+            db.execute(
+                "INSERT INTO epoch (epoch, wrapped_ek, current, created_at, ends_by) VALUES (?, ?, 1, ?, ?)",
+                row,
+            )
 
     def insert(self, rows: Sequence[KeyRow]) -> None:
         with self._transaction() as db:
@@ -175,10 +190,10 @@ class SqliteKeyStore:
         if self._version() == SCHEMA_VERSION:
             return
         with self._transaction() as db:
-            if self._version() == SCHEMA_VERSION:
-                return  # another process made it meanwhile
-            for statement in filter(str.strip, _SCHEMA.split(";")):
-                db.execute(statement)
+            # read again under the lock: another process may have done it meanwhile
+            for statements in _MIGRATIONS[self._version() :]:
+                for statement in filter(str.strip, statements.split(";")):
+                    db.execute(statement)
             db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -293,16 +308,27 @@ def _erase(db: sqlite3.Connection, place: _Place) -> int:
 
 
 def _rewrap(db: sqlite3.Connection, rows: Sequence[KeyRow], from_epoch: int) -> int:
-    tags = [_tag("key", row.key_id) for row in rows]
+    """The slot of each row is looked up once; what is written is found by its slot, in ascending order."""
+    new = {_tag("key", row.key_id): row for row in rows}
+    slots = _slots_of(db, list(new), from_epoch)
     db.executemany(
-        "UPDATE slot SET content = ? WHERE slot = (SELECT slot FROM place WHERE key_tag = ? AND epoch = ?)",
-        [(_encode(row), tag, from_epoch) for row, tag in zip(rows, tags, strict=True)],
+        "UPDATE slot SET content = ? WHERE slot = ?", [(_encode(new[tag]), slot) for slot, tag in slots]
     )
-    moved = db.executemany(
-        "UPDATE place SET epoch = ? WHERE key_tag = ? AND epoch = ?",
-        [(row.epoch, tag, from_epoch) for row, tag in zip(rows, tags, strict=True)],
+    db.executemany(
+        "UPDATE place SET epoch = ? WHERE slot = ?", [(new[tag].epoch, slot) for slot, tag in slots]
     )
-    return moved.rowcount
+    return len(slots)
+
+
+def _slots_of(db: sqlite3.Connection, tags: Sequence[bytes], epoch: int) -> list[_Place]:
+    """Of those rows that stand in the epoch, ascending."""
+    found: list[_Place] = []
+    for start in range(0, len(tags), _PAGE_ROWS):
+        page = tags[start : start + _PAGE_ROWS]
+        marks = ", ".join("?" * len(page))
+        query = f"SELECT slot, key_tag FROM place WHERE key_tag IN ({marks}) AND +epoch = ?"  # noqa: S608
+        found += db.execute(query, (*page, epoch)).fetchall()
+    return sorted(found)
 
 
 def _encode(row: KeyRow) -> bytes:
@@ -310,8 +336,11 @@ def _encode(row: KeyRow) -> bytes:
 
     A row under another epoch has the same size, so that re-wrapping stays in place.
     """
-    words = json.dumps([row.key_id, row.tenant, row.kind, row.key_class, row.subject_id]).encode()
-    created_us = (row.created_at - _UNIX_EPOCH) // timedelta(microseconds=1)
+    subject = "null" if row.subject_id is None else _quote(row.subject_id)
+    names = f"[{_quote(row.key_id)}, {_quote(row.tenant)}, {_quote(row.kind)}, {_quote(row.key_class)}, {subject}]"
+    words = names.encode()
+    since = row.created_at - _UNIX_EPOCH
+    created_us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     content = _SLOT_HEAD.pack(row.epoch, created_us, len(words), len(row.wrapped)) + words + row.wrapped
     return content + bytes(-len(content) % _SLOT_STEP_BYTES)
 
@@ -320,12 +349,17 @@ def _decode(content: bytes) -> KeyRow:
     try:
         epoch, created_us, words_bytes, wrapped_bytes = _SLOT_HEAD.unpack_from(content)
         start = _SLOT_HEAD.size + words_bytes
-        key_id, tenant, kind, key_class, subject_id = json.loads(content[_SLOT_HEAD.size : start])
+        words, _ = _parse_words(content[_SLOT_HEAD.size : start].decode())
+        key_id, tenant, kind, key_class, subject_id = words
         wrapped = content[start : start + wrapped_bytes]
         created_at = _UNIX_EPOCH + timedelta(microseconds=created_us)
         return KeyRow(key_id, tenant, kind, key_class, subject_id, epoch, wrapped, created_at)
     except (struct.error, ValueError, TypeError, OverflowError):
         raise _damaged("A row of the key store is damaged.") from None
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat()
 
 
 def _tag(kind: str, text: str) -> bytes:

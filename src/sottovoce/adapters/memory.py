@@ -29,14 +29,17 @@ from sottovoce.model.features import Extraction, SandboxLevel
 from sottovoce.model.ids import check_id, new_id
 from sottovoce.model.job import Job, JobKind
 from sottovoce.model.keys import EpochRow, KeyRow
+from sottovoce.model.lineage import Departure, TrainingRound, TrainingUse
 from sottovoce.model.log import ArchiveCut, ArchivedLeaf, EventRow, SignedCheckpoint, TreeNode, WitnessMark
 from sottovoce.model.mark import Mark, MarkKind, keeps
 from sottovoce.model.paths import PART, check_new_path, check_path
+from sottovoce.model.recipient import Acknowledgement, Disclosure, FeedEntry, Recipient
 from sottovoce.model.record import Decision, DueRecord, SealedRecord, StoredReceipt
 from sottovoce.model.recording import Recording, RecordingState
 from sottovoce.model.request import Case, ErasureRequest, Tombstone
 from sottovoce.model.retention import ClockMark, RetentionRule
 from sottovoce.model.subject import Subject, SubjectState
+from sottovoce.model.tombstones import TombstoneHead
 from sottovoce.ports import (
     BlobInfo,
     Blobs,
@@ -51,6 +54,7 @@ from sottovoce.ports import (
 )
 from sottovoce.sealing.envelope import open_body, seal
 from sottovoce.sealing.keytree import unwrap_key, wrap_key
+from sottovoce.sealing.suites import SUITE_RSA, open_client_body
 
 _SEALING_ROOM_BYTES = 16 << 20  # what sealing adds to the largest body, and more
 
@@ -88,6 +92,9 @@ class MemoryKeys:
             "destruction": "at once, with everything else, when the process ends",
         }
 
+    def destruction_wait(self) -> timedelta:
+        return timedelta(0)
+
     def _kek(self, epoch: int) -> bytes:
         self._check_available()
         if epoch not in self._keks:
@@ -111,12 +118,14 @@ class MemoryKeyStore:
         with self._lock:
             return tuple(self._epochs[number] for number in sorted(self._epochs))
 
-    def begin_epoch(self, epoch: int, wrapped_ek: bytes, *, at: datetime) -> None:
+    def begin_epoch(
+        self, epoch: int, wrapped_ek: bytes, *, at: datetime, ends_by: datetime | None = None
+    ) -> None:
         with self._lock:
             if self._epochs and epoch <= max(self._epochs):
                 raise Conflict("That epoch is not newer than those the key store has.", reason="epoch_exists")
             retired = {number: replace(row, current=False) for number, row in self._epochs.items()}
-            self._epochs = {**retired, epoch: EpochRow(epoch, wrapped_ek, True, at)}
+            self._epochs = {**retired, epoch: EpochRow(epoch, wrapped_ek, True, at, ends_by)}
 
     def insert(self, rows: Sequence[KeyRow]) -> None:
         with self._lock:
@@ -386,8 +395,10 @@ class _Tables:
 
     NAMES = (
         "subjects", "notices", "consent_events", "recordings", "records", "decisions", "receipts", "requests",
-        "tombstones", "marks", "cases", "events", "tree_nodes", "checkpoints", "witness_marks",
-        "archived_leaves", "archive_cuts", "retention_rules", "clock_marks", "jobs",
+        "tombstones", "marks", "recipients", "disclosures", "feed_entries",
+        "acknowledgements", "cases", "events", "tree_nodes", "checkpoints", "witness_marks",
+        "archived_leaves", "archive_cuts", "retention_rules", "clock_marks",
+        "tombstones_applied", "training_rounds", "training_uses", "training_departures", "jobs",
     )  # fmt: skip
 
     def __init__(self, rows: dict[str, dict[Any, Any]], counters: dict[str, int], *, writable: bool) -> None:
@@ -405,6 +416,10 @@ class _Tables:
         self.tombstones: _Table[Tombstone] = tables["tombstones"]
         self.marks: _Table[Mark] = tables["marks"]
         self.cases: _Table[Case] = tables["cases"]
+        self.recipients: _Table[Recipient] = tables["recipients"]
+        self.disclosures: _Table[Disclosure] = tables["disclosures"]
+        self.feed_entries: _Table[FeedEntry] = tables["feed_entries"]
+        self.acknowledgements: _Table[Acknowledgement] = tables["acknowledgements"]
         self.events: _Table[AuditEvent] = tables["events"]
         self.tree_nodes: _Table[TreeNode] = tables["tree_nodes"]
         self.checkpoints: _Table[SignedCheckpoint] = tables["checkpoints"]
@@ -413,6 +428,10 @@ class _Tables:
         self.archive_cuts: _Table[ArchiveCut] = tables["archive_cuts"]
         self.retention_rules: _Table[RetentionRule] = tables["retention_rules"]
         self.clock_marks: _Table[ClockMark] = tables["clock_marks"]
+        self.tombstones_applied: _Table[TombstoneHead] = tables["tombstones_applied"]
+        self.training_rounds: _Table[TrainingRound] = tables["training_rounds"]
+        self.training_uses: _Table[TrainingUse] = tables["training_uses"]
+        self.training_departures: _Table[Departure] = tables["training_departures"]
         self.jobs: _Table[Job] = tables["jobs"]
 
     @property
@@ -507,8 +526,10 @@ class MemoryUnitOfWork:
         self.marks = _MemoryMarks(tables)
         self.cases = _MemoryCases(tables)
         self.policy = _MemoryPolicy(tables)
+        self.recipients = _MemoryRecipients(tables)
         self.events = _MemoryEvents(tables)
         self.log = _MemoryLog(tables)
+        self.lineage = _MemoryLineage(tables)
         self.jobs = _MemoryJobs(tables)
 
     def now(self) -> datetime:
@@ -531,6 +552,8 @@ class MemoryUnitOfWork:
             "jobs": lambda row: row.ref == session_id,
             "receipts": lambda row: row.session_id == session_id,
             "marks": lambda row: row.session_id == session_id,
+            "training_uses": lambda row: row.session_id == session_id,
+            "disclosures": lambda row: row.session_id == session_id,
             "records": lambda row: row.session_id == session_id,
             "decisions": lambda row: row.session_id == session_id,
             "recordings": lambda row: row.id == session_id,
@@ -568,7 +591,16 @@ class MemoryUnitOfWork:
 
     def _of_subject(self, subject_id: str) -> dict[str, Callable[[Any], bool]]:
         sessions = {r.id for r in self._tables.recordings.where(lambda row: row.subject_id == subject_id)}
-        owned = ("receipts", "marks", "decisions", "records", "recordings", "consent_events")
+        owned = (
+            "training_uses",
+            "receipts",
+            "marks",
+            "disclosures",
+            "decisions",
+            "records",
+            "recordings",
+            "consent_events",
+        )
         return {
             "jobs": lambda row: row.ref in sessions,
             **dict.fromkeys(owned, lambda row: row.subject_id == subject_id),
@@ -593,6 +625,77 @@ class _MemoryPolicy:
 
     def set_clock(self, mark: ClockMark) -> None:
         self._tables.clock_marks.put(mark.tenant, mark)
+
+
+class _MemoryRecipients:
+    def __init__(self, tables: _Tables) -> None:
+        self._tables = tables
+
+    def add(self, recipient: Recipient) -> None:
+        self._tables.recipients.insert(recipient.id, recipient, taken="recipient_exists")
+
+    def get(self, recipient_id: str) -> Recipient | None:
+        return self._tables.recipients.rows.get(recipient_id)
+
+    lock = get
+
+    def all(self, tenant: str) -> tuple[Recipient, ...]:
+        found = self._tables.recipients.where(lambda one: one.tenant == tenant)
+        return tuple(sorted(found, key=attrgetter("created_at", "id")))
+
+    def end(self, recipient_id: str, *, at: datetime, destroyed: bool) -> None:
+        found = self.get(recipient_id)
+        if found is not None:
+            stated = found.destroyed or destroyed
+            ended = replace(found, ended_at=found.ended_at or at, destroyed=stated)
+            self._tables.recipients.put(recipient_id, ended)
+
+    def disclose(self, rows: Sequence[Disclosure]) -> None:
+        for row in rows:
+            self._tables.check_references(row.subject_id, row.session_id)
+            if row.recipient_id not in self._tables.recipients.rows:
+                raise _unknown_reference()
+            self._tables.disclosures.insert(row.id, row, taken="disclosure_exists")
+
+    def disclosures_of(self, subject_id: str) -> tuple[Disclosure, ...]:
+        found = self._tables.disclosures.where(lambda row: row.subject_id == subject_id)
+        return tuple(sorted(found, key=attrgetter("at", "id")))
+
+    def disclosed_to(self, recipient_id: str) -> tuple[int, int]:
+        found = self._tables.disclosures.where(lambda row: row.recipient_id == recipient_id)
+        return len({row.subject_id for row in found}), len(found)
+
+    def append(self, entry: FeedEntry) -> None:
+        if entry.recipient_id not in self._tables.recipients.rows:
+            raise _unknown_reference()
+        key = entry.recipient_id, entry.number
+        self._tables.feed_entries.insert(key, entry, taken="entry_exists")
+
+    def head(self, recipient_id: str) -> FeedEntry | None:
+        return max(self.entries(recipient_id, after=0), key=attrgetter("number"), default=None)
+
+    def entry(self, recipient_id: str, number: int) -> FeedEntry | None:
+        return self._tables.feed_entries.rows.get((recipient_id, number))
+
+    def entries(self, recipient_id: str, *, after: int, limit: int | None = None) -> tuple[FeedEntry, ...]:
+        found = self._tables.feed_entries.where(
+            lambda one: one.recipient_id == recipient_id and one.number > after
+        )
+        return tuple(sorted(found, key=attrgetter("number"))[:limit])
+
+    def told(self, cause: str) -> tuple[FeedEntry, ...]:
+        found = self._tables.feed_entries.where(lambda one: one.cause == cause)
+        return tuple(sorted(found, key=attrgetter("recipient_id", "number")))
+
+    def acknowledge(self, acknowledgement: Acknowledgement) -> None:
+        if acknowledgement.recipient_id not in self._tables.recipients.rows:
+            raise _unknown_reference()
+        key = acknowledgement.recipient_id, acknowledgement.through
+        self._tables.acknowledgements.insert(key, acknowledgement, taken="acknowledgement_exists")
+
+    def acknowledgements(self, recipient_id: str) -> tuple[Acknowledgement, ...]:
+        found = self._tables.acknowledgements.where(lambda one: one.recipient_id == recipient_id)
+        return tuple(sorted(found, key=attrgetter("through")))
 
 
 class _MemorySubjects:
@@ -740,6 +843,9 @@ class _MemoryRecords:
         found = self._tables.decisions.where(lambda decision: decision.session_id == session_id)
         return tuple(sorted(found, key=attrgetter("at", "id")))
 
+    def decision(self, decision_id: str) -> Decision | None:
+        return self._tables.decisions.rows.get(decision_id)
+
     def ids_of_subject(self, subject_id: str) -> tuple[str, ...]:
         return tuple(
             sorted(
@@ -778,6 +884,14 @@ class _MemoryRecords:
         for decision in said:
             tables.decisions.put(decision.id, replace(decision, expires_at=at))
         return len(late) + len(said)
+
+    def expire_decisions(self, subject_id: str, purposes: Sequence[str], at: datetime) -> tuple[str, ...]:
+        rows = self._tables.decisions.rows.values()
+        mine = [one for one in rows if one.subject_id == subject_id and one.purpose in purposes]
+        for one in mine:
+            if one.expires_at > at:
+                self._tables.decisions.put(one.id, replace(one, expires_at=at))
+        return tuple(sorted(one.id for one in mine))
 
     def existing(self, ids: Sequence[str]) -> frozenset[str]:
         proofs = {case.identity_key_id for case in self._tables.cases.rows.values()}
@@ -832,6 +946,12 @@ class _MemoryRequests:
 
     def tombstones(self) -> tuple[Tombstone, ...]:
         return tuple(sorted(self._tables.tombstones.rows.values(), key=attrgetter("at", "request_id")))
+
+    def applied(self) -> TombstoneHead | None:
+        return self._tables.tombstones_applied.rows.get("")
+
+    def set_applied(self, head: TombstoneHead) -> None:
+        self._tables.tombstones_applied.put("", head)
 
 
 class _MemoryMarks:
@@ -1018,6 +1138,67 @@ class _MemoryLog:
         self._tables.witness_marks.put(mark.witness, mark)
 
 
+class _MemoryLineage:
+    def __init__(self, tables: _Tables) -> None:
+        self._tables = tables
+
+    def add(self, training: TrainingRound) -> None:
+        same = lambda one: (one.tenant, one.model, one.number) == (  # noqa: E731
+            training.tenant, training.model, training.number,
+        )  # fmt: skip
+        if self._tables.training_rounds.where(same):
+            raise _taken("round_exists")
+        self._tables.training_rounds.insert(training.id, training, taken="round_exists")
+
+    def get(self, round_id: str) -> TrainingRound | None:
+        return self._tables.training_rounds.rows.get(round_id)
+
+    def rounds(self, tenant: str) -> tuple[TrainingRound, ...]:
+        found = self._tables.training_rounds.where(lambda one: one.tenant == tenant)
+        return tuple(sorted(found, key=attrgetter("model", "number")))
+
+    def swap(self, new: TrainingRound, *, expected: TrainingRound) -> bool:
+        stored = self.get(expected.id)
+        if stored is None or stored.state is not expected.state:
+            return False
+        self._tables.training_rounds.put(expected.id, new)
+        return True
+
+    def add_uses(self, uses: Sequence[TrainingUse]) -> None:
+        for use in uses:
+            self._tables.check_references(use.subject_id, use.session_id)
+            self._tables.training_uses.insert(use.label, use, taken="use_exists")
+
+    def uses_of_round(self, round_id: str) -> tuple[TrainingUse, ...]:
+        found = self._tables.training_uses.where(lambda use: use.round_id == round_id)
+        return tuple(sorted(found, key=attrgetter("label")))
+
+    def uses_of_subject(self, subject_id: str) -> tuple[TrainingUse, ...]:
+        found = self._tables.training_uses.where(lambda use: use.subject_id == subject_id)
+        return tuple(sorted(found, key=attrgetter("at", "label")))
+
+    def drop_uses(self, labels: Sequence[str]) -> int:
+        return self._tables.training_uses.drop(labels)
+
+    def depart(self, departures: Sequence[Departure], *, at: datetime) -> None:
+        for one in departures:
+            if one.label not in self._tables.training_departures.rows:
+                self._tables.training_departures.put(one.label, one)
+            use = self._tables.training_uses.rows.get(one.label)
+            if use is not None and use.left_at is None:
+                self._tables.training_uses.put(one.label, replace(use, left_at=at))
+
+    def departures(self, round_id: str) -> tuple[Departure, ...]:
+        found = self._tables.training_departures.where(lambda one: one.round_id == round_id)
+        return tuple(sorted(found, key=attrgetter("label")))
+
+    def exclude(self, round_id: str) -> int:
+        found = [one for one in self.departures(round_id) if not one.excluded]
+        for one in found:
+            self._tables.training_departures.put(one.label, replace(one, excluded=True))
+        return len(found)
+
+
 class _MemoryJobs:
     def __init__(self, tables: _Tables) -> None:
         self._tables = tables
@@ -1038,8 +1219,9 @@ class _MemoryJobs:
 
 _SEALED_COLUMNS: dict[str, tuple[str, ...]] = {
     "subjects": ("sealed_name",), "consent_events": ("evidence",), "recordings": (), "records": ("body",),
-    "decisions": ("body",), "receipts": (), "marks": ("detail",), "cases": ("identity",), "requests": (),
-    "tombstones": (), "events": ("details",), "jobs": (),
+    "decisions": ("body",), "receipts": (), "marks": ("detail",), "disclosures": ("note",),
+    "cases": ("identity",), "requests": (),
+    "tombstones": (), "events": ("details",), "training_uses": (), "jobs": (),
 }  # fmt: skip
 
 
@@ -1081,7 +1263,11 @@ class InlineExtractor:
             raise UsageError("The in-process extractor makes no embeddings.")
         data = _whole_file(source.fd, limit_bytes=options.max_body_bytes + _SEALING_ROOM_BYTES)
         if isinstance(source, SealedBody):
-            data = open_body(source.key, data[source.body_offset :], source.context)
+            body = data[source.body_offset :]
+            if source.suite == SUITE_RSA:
+                data = open_client_body(source.key, body, suite=source.suite, body_context=source.context)
+            else:
+                data = open_body(source.key, body, source.context)
         return process(
             BytesSource(data),
             profile=options.profile,
@@ -1100,11 +1286,17 @@ class InlineExtractor:
         """As the port says, but for its point: here the numbers do pass through this process."""
         from sottovoce.voice.bodies import bodies_of, findings_of
         from sottovoce.voice.insight import voice_profile
+        from sottovoce.voice.models.inference import infer
 
         extraction = self.extract(source, options)
         insight = voice_profile(extraction.features, extraction.quality)
-        plain = bodies_of(extraction, insight)
         given = {place.kind: place for place in places()}
+        said = {
+            kind: infer(place.model, extraction.features, extraction.quality)
+            for kind, place in given.items()
+            if place.model is not None
+        }
+        plain = bodies_of(extraction, insight, said)
         if set(given) != set(plain):
             raise UsageError("The places are not those of the result.")
         sealed = {

@@ -56,7 +56,7 @@ class SourceFile:
     def discard(self) -> bool:
         """Unlink the file; True once its name is gone, False where it could not or must not be unlinked."""
         try:
-            if not self._still_there() or not self._unchanged():
+            if not self._still_there() or not self.unchanged():
                 return False
             self.path.unlink()
             _fsync_folder(self.path.parent)
@@ -66,7 +66,13 @@ class SourceFile:
         except OSError:
             return False
 
-    def _unchanged(self) -> bool:
+    def identity(self) -> bytes:
+        """What tells this version of this file from every other on this machine: its place, size and time of change.
+        For who has to know what was done before without reading the whole of it again."""
+        place = os.fsencode(self.path.resolve())
+        return b"%d\0%d\0%b" % (self.size_bytes, self.modified_ns, place)
+
+    def unchanged(self) -> bool:
         """Whether nobody has written to the file since it was opened: what was added is not ours to remove."""
         status = os.fstat(self.fd)
         return (status.st_size, status.st_mtime_ns) == (self.size_bytes, self.modified_ns)
@@ -81,11 +87,13 @@ class SourceFile:
 
 
 @contextmanager
-def open_source(path: Path) -> Iterator[SourceFile]:
-    """The file, open for the length of the block. InputUnreadable with reason `file_missing`, `not_a_file`,
-    `file_forbidden` or `file_unreadable`."""
+def open_source(path: Path, *, follow: bool = True) -> Iterator[SourceFile]:
+    """The file, open for the length of the block; a symbolic link is followed unless `follow` is False.
+
+    InputUnreadable with reason `file_missing`, `not_a_file`, `file_forbidden` or `file_unreadable`.
+    """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
     except (OSError, ValueError) as error:
         raise _unreadable(error) from None
     try:
@@ -109,7 +117,7 @@ def _unreadable(error: OSError | ValueError) -> InputUnreadable:
                 hint="Check its permissions.",
                 reason="file_forbidden",
             )
-        case errno.EISDIR | errno.ENXIO:
+        case errno.EISDIR | errno.ENXIO | errno.ELOOP:
             return InputUnreadable(
                 "This is not a regular file.", hint="Give the path of a recording.", reason="not_a_file"
             )

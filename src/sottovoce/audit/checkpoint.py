@@ -36,6 +36,9 @@ from sottovoce.errors import IntegrityError, UnknownSigner
 
 PROOF_HEADER = "c2sp.org/tlog-proof@v1"
 LINE_HEADER = "sottovoce-checkpoint "  # a checkpoint on one line, for logs of lines: this, then base64
+TOMBSTONES = (
+    "sottovoce.tombstones/"  # how notes of another kind begin (audit/tombstones.py), kept by witnesses too
+)
 _ORIGIN = "sottovoce.audit/"
 _ED25519 = b"\x01"  # signature type of signed-note
 _MAXIMUM_NOTE_BYTES = 1 << 16
@@ -131,11 +134,16 @@ def parse_checkpoint(text: str) -> Checkpoint:
 def find_checkpoints(text: str) -> Iterator[str]:
     """Every signed checkpoint in a text that may hold many: notes one after the other with an empty line between, or
     lines of a log that carry one each. Unverified."""
-    for line in re.finditer(re.escape(LINE_HEADER) + r"([A-Za-z0-9+/]+={0,2})", text):
-        yield _decode(line[1]).decode("utf-8", "replace")
+    yield from (found for found in find_lines(text) if not found.startswith(TOMBSTONES))
     notes = re.compile(r"^(?!— )[^\n]+\n[0-9]+\n[A-Za-z0-9+/]{43}=\n\n(?:— [^\n]+\n)+", re.MULTILINE)
     for note in notes.finditer(text):
         yield note[0]
+
+
+def find_lines(text: str) -> Iterator[str]:
+    """Every note that stands on one line of a log (to_line), whatever it is about. Unverified."""
+    for line in re.finditer(re.escape(LINE_HEADER) + r"([A-Za-z0-9+/]+={0,2})", text):
+        yield _decode(line[1]).decode("utf-8", "replace")
 
 
 def to_line(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -84,16 +85,20 @@ def _loop(
     done: list[WorkOutcome] = []
     since_sweep_s = 0.0
     while not stop.asked:
+        begun_s = time.monotonic()
         outcome = platform.work_next(caller=WORKER)
         if outcome is not None:
             report(outcome)
             if once:
                 done.append(outcome)
-            continue
-        if once:
+                continue
+            # a queue that never empties must not put the sweep off (F9)
+            since_sweep_s += time.monotonic() - begun_s
+        elif once:
             break
-        stop.wait(poll_s)
-        since_sweep_s += poll_s
+        else:
+            stop.wait(poll_s)
+            since_sweep_s += poll_s
         if since_sweep_s >= sweep_every_s:
             since_sweep_s = 0.0
             platform.sweep(caller=SWEEPER)

@@ -17,7 +17,8 @@ class CorpusFile:
     """One recording of a corpus."""
 
     path: str = field(repr=False)  # relative to the corpus's folder
-    subject: str = field(repr=False)  # the operator's own id of who speaks
+    subject: str = field(repr=False)  # the operator's own id of who speaks; "": its sealed note says it
+    sealed: bool = False  # to a recipient key of this home
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Corpus:
     unlisted: int = 0  # files that the manifest does not name
 
     def subjects(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(file.subject for file in self.files))
+        return tuple(dict.fromkeys(file.subject for file in self.files if file.subject))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,11 @@ PREFIXES = {
     "decision": "dec",
     "home": "hom",
     "mark": "mrk",  # restriction, objection, hold, ...
+    "recipient": "rcp",  # an organisation or team that data is handed to
+    "disclosure": "dsc",
     "case": "cas",  # a request of a data subject
+    "round": "rnd",  # one round of training
+    "backup": "bkp",  # both halves of one
 }
 _RANDOM_BYTES = 15  # 120 bits: 24 characters of base32 without padding
 _PATTERN = re.compile(rf"(?:{'|'.join(PREFIXES.values())})_[a-z2-7]{{24}}")

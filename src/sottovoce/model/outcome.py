@@ -9,6 +9,9 @@ from typing import Literal
 
 from sottovoce.model.consent import PurposeConsent
 from sottovoce.model.features import FeatureVector, Insight, Quality
+from sottovoce.model.inference import InferenceView
+from sottovoce.model.keys import DestructionPromise
+from sottovoce.model.recipient import KnownAs
 from sottovoce.model.recording import RecordingState, Shape, SourceFate
 
 
@@ -48,6 +51,7 @@ class Analysis:
     audio: AudioFate
     retention: Retention
     has_embedding: bool = False
+    inferences: tuple[InferenceView, ...] = ()  # what models said, each for a purpose of its own
 
     def _repr_html_(self) -> str:
         """How a notebook shows it: the voice profile, and what became of the audio.
@@ -55,6 +59,8 @@ class Analysis:
         Personal data: shown because somebody displays this very value, and by nothing else.
         """
         rows = [(item.title, item.shown, item.meaning) for item in self.insight.items]
+        said = [view.inference for view in self.inferences]
+        rows += [(one.attribute.replace("_", " "), one.value, f"Not for: {one.not_for}") for one in said]
         kept = f"until {self.retention.expires_at:%Y-%m-%d}" if self.retention.expires_at else "not kept"
         rows += [
             (
@@ -108,6 +114,7 @@ class SessionView:
     record_kinds: tuple[str, ...]
     receipt_id: str | None
     receipt_path: str | None
+    inferred: tuple[str, ...] = ()  # attributes of which something is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,8 @@ class SessionContent:
     insight: Insight | None
     has_embedding: bool
     expires_at: datetime | None
+    inferences: tuple[InferenceView, ...] = ()
+    handed: KnownAs | None = None  # under which names a recipient received it
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +167,7 @@ class ExportOutcome:
     made_at: datetime
     counts: dict[str, int]
     sealed_to: str | None = None  # id of the recipient key, hex
+    handed: KnownAs | None = None  # under which names a recipient received it
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +181,21 @@ class SweepReport:
     orphan_bodies: int = 0
     orphan_keys: int = 0
     details_expired: int = 0  # keys of audit details past their time
+    epochs_ended: int = 0  # key epochs whose age was due
     overdue: int = 0  # audio found past its deadline: an alarm
     clock_moved: bool = False  # results were not expired: the clock of this machine was set
     dry_run: bool = False
     errors: tuple[str, ...] = ()  # codes of what could not be finished
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """A checkpoint held outside is of a time that a restore has taken back: it fits up to the backup, not beyond."""
+
+    covered: int  # entries that the checkpoint covers
+    kept: int  # entries of then that the backup had
+    at: datetime  # of the restore
+    backup: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +219,7 @@ class AuditReport:
     unwitnessed_from: int | None = None  # number of the first entry that no witness is known to cover
     unwitnessed_since: datetime | None = None
     archived: int = 0  # entries from the first on whose contents are in archives; their hashes are here
+    rolled_back: RolledBack | None = None  # a restore that was signed explains why a checkpoint goes further
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +315,7 @@ class RotationReport:
     rows_rewrapped: int
     took: timedelta
     destroyed: str  # what destroying the old KEK guarantees, in the provider's words
+    copies: DestructionPromise  # until when a copy of the key store opens what is erased from now on
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,3 +328,6 @@ class KeysStatus:
     rows: dict[str, int]  # kind -> live rows
     rotation_pending: bool
     identity_key_id: str
+    copies: DestructionPromise  # until when a copy of the key store opens what is erased now
+    rotation_due_at: datetime | None  # when a sweep ends the epoch by its age; None: by hand only
+    rotation_overdue: bool  # the promised end of the epoch has passed, and it stands: an alarm

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from sottovoce.errors import ConfigurationError
@@ -30,6 +30,7 @@ class Policy:
     refuse_swap: bool = False
     embedding_model: str | None = None
     orphan_grace: timedelta = timedelta(hours=1)  # longer than any lease
+    apply_within: timedelta = timedelta(days=7)  # a recipient has so long to do what its feed says
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)
 
     def __post_init__(self) -> None:
@@ -39,3 +40,11 @@ class Policy:
             raise ConfigurationError("The lease must outlast the wall-clock limit of an extraction.")
         if self.orphan_grace <= self.lease:
             raise ConfigurationError("The grace for orphans must outlast any lease.")
+
+    def held_until(self, received_at: datetime, promised: datetime | None) -> datetime | None:
+        """Until when audio that could not be analysed may be held: min(promise, policy now, 30 days), counted from
+        when it was received, so that no retry and no longer policy extends it (M36). None: the policy holds nothing."""
+        if self.on_failure != "hold":
+            return None
+        policy = received_at + min(self.hold_ttl, MAXIMUM_HOLD)
+        return policy if promised is None else min(policy, promised)

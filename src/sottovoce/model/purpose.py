@@ -11,6 +11,8 @@ from typing import Literal
 
 from sottovoce.errors import UsageError
 
+NOTICE_VERSION = "2026-11"  # of the built-in notices that have no version of their own
+
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
@@ -22,6 +24,7 @@ class Purpose:
     title: str
     what: str  # plain language: what is done
     kept: str  # plain language: how long
+    notice: str = NOTICE_VERSION  # version of the built-in notice: another one with any change of the words
 
 
 VOICE_RECORDING = "voice_recording"
@@ -30,8 +33,10 @@ RETENTION = "data_retention_30_days"
 RESEARCH_STATISTICS = "research_statistics"
 MODEL_TRAINING = "model_training"
 EMBEDDING = "embedding"
+AUDIO_HOLD = "audio_hold"
 SUBJECT_ACCESS = "subject_access"
 
+_INFERENCE_NOTICE = "2026-11-21"
 _CONSENT = "consent, GDPR 6(1)(a)"
 _EXPLICIT = "explicit consent, GDPR 6(1)(a) and 9(2)(a)"
 _ALIASES = {"anonymized_research": RESEARCH_STATISTICS}
@@ -41,8 +46,11 @@ def _inference(attribute: str, title: str) -> Purpose:
     return Purpose(
         id=f"infer_{attribute}", basis="consent", legal_basis=_EXPLICIT, opens=("features",), biometric=True,
         title=f"Inference of {title}",
-        what=f"A model estimates {title} from the features of the recording. Unset, the model is not run.",
-        kept="As long as the features it was made from.",
+        what=f"A model estimates {title} from the features of the recording, and may be wrong. What it said, with its "
+        "own confidence or that nothing can be said, is told to you and written to a log that you can see; you can "
+        "have a human look at it again. Unset, the model is not run.",
+        kept="As long as the features it was made from; destroyed as soon as you take this consent back.",
+        notice=_INFERENCE_NOTICE,
     )  # fmt: skip
 
 
@@ -67,6 +75,14 @@ _REGISTER = (
         title="Keeping the result for 30 days",
         what="The numbers and the voice profile are kept, sealed under keys of their own.",
         kept="30 days, then their keys are destroyed. A longer policy never extends this promise.",
+    ),
+    Purpose(
+        id=AUDIO_HOLD, basis="consent", legal_basis=_CONSENT, opens=(), biometric=False,
+        title="Keeping a recording that could not be analysed",
+        what="Where the analysis of a recording fails, the recording itself is kept, sealed under a key of its own, "
+        "so that it can be tried again. Without this consent it is destroyed at once.",
+        kept="At most 30 days from when it was taken in, or less where the service says so; it is destroyed as soon "
+        "as an attempt succeeds, and at once when you take this consent back.",
     ),
     Purpose(
         id=RESEARCH_STATISTICS, basis="consent", legal_basis=_CONSENT, opens=("features",), biometric=False,
@@ -136,9 +152,6 @@ def notice_text(purpose: Purpose) -> bytes:
         "You can withdraw this consent at any time; withdrawing is as easy as granting.", "",
     ]  # fmt: skip
     return "\n".join(lines).encode()
-
-
-NOTICE_VERSION = "2026-11"  # of the built-in notices: raise it with any change of the texts above
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ class Recording:
     lease_until: datetime | None = None
     attempts: int = 0  # counted before the work (F7)
     failure: str | None = None  # code of what went wrong; set = never claimed again
-    hold_until: datetime | None = None
+    hold_until: datetime | None = None  # the promise made when it was first held; a retry leaves it as it is
     erase_request_id: str | None = None  # set: erasure has won, nothing else may commit
     committed_at: datetime | None = None
     ended_at: datetime | None = None

@@ -149,6 +149,7 @@ class Case:
     outcome: str | None = None
     ended_at: datetime | None = None
     receipt: str | None = field(default=None, repr=False)
+    decision_id: str | None = None  # of a human review: the decision that is contested
 
     @property
     def ended(self) -> bool:

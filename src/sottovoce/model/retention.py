@@ -31,7 +31,7 @@ class Kind:
 
 SCHEDULE: tuple[Kind, ...] = (
     Kind("audio", "Recordings", "voice_recording", "deadline", 0, 0),
-    Kind("held_audio", "Recordings held, sealed, for another attempt", "policy `hold`", "deadline", 7, 30),
+    Kind("held_audio", "Recordings held, sealed, for another attempt", "audio_hold", "deadline", 7, 30),
     Kind("features", "Features of a voice", "data_retention_30_days", "policy", 30, 30),
     Kind("insight", "Voice profiles", "data_retention_30_days", "policy", 30, 30),
     Kind("embedding", "Voice embeddings", "voice_embedding", "policy", 30, 30),

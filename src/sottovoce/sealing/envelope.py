@@ -2,6 +2,11 @@
 
     magic "SVO1"(4) | version 1 | suite 0 | length of key id (1) | key id (ASCII) | body
 
+A body that a client has sealed is kept as it came: its stored header names the client's suite, and behind the key id
+stands the SHA-256 of the header that it came with, which is all that the body is bound to.
+
+    magic "SVO1"(4) | version 1 | suite 1 to 3 | length of key id (1) | key id (ASCII) | header hash (32) | body
+
 The body is one Cobblestone-256 message (C2SP chunked-encryption: AES-256-GCM in 16 KiB chunks under a key, nonce
 and commitment derived per message). Its context is the header followed by the caller's context.
 
@@ -19,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from cryptography.cobblestone import Cobblestone256Decryptor, Cobblestone256Encryptor
 from cryptography.exceptions import InvalidTag
@@ -29,13 +35,34 @@ from sottovoce.model.keys import KEY_BYTES
 MAGIC = b"SVO1"
 FORMAT_VERSION = 1
 SUITE_STORED = 0
+SUITES_OF_CLIENTS = (1, 2, 3)
+CLIENT_HASH_BYTES = 32
 KEY_ID_MAX_BYTES = 255
-HEADER_MAX_BYTES = len(MAGIC) + 3 + KEY_ID_MAX_BYTES
+HEADER_MAX_BYTES = len(MAGIC) + 3 + KEY_ID_MAX_BYTES + CLIENT_HASH_BYTES
 
 PIECE_BYTES = 64 * 1024
 CHUNK_BYTES = 16 * 1024
 TAG_BYTES = 16
 PREFIX_BYTES = 56  # salt (24) and key commitment (32) of a Cobblestone message
+
+
+class Sealer(Protocol):
+    """One body on its way into a seal: `header` is written first, then every piece, then finalize() once."""
+
+    header: bytes
+
+    def update_into(self, piece: memoryview, buffer: bytearray, /) -> int: ...
+
+    def finalize(self) -> bytes: ...
+
+
+class Opener(Protocol):
+    """One body on its way out of a seal. IntegrityError where it is not what was sealed."""
+
+    def update_into(self, piece: memoryview, buffer: bytearray, /) -> int: ...
+
+    def finalize(self) -> bytes: ...
+
 
 ReadInto = Callable[[memoryview], int]  # fills from the start, says how many bytes; 0 at the end
 Write = Callable[[memoryview], object]
@@ -48,14 +75,16 @@ class Header:
     suite: int
     key_id: str
     body_offset: int  # bytes from the start of the envelope
+    client_hash: bytes = b""  # of a body that a client has sealed: SHA-256 of the header it came with
 
     def to_bytes(self) -> bytes:
         key_id = self.key_id.encode("ascii")
-        return MAGIC + bytes((FORMAT_VERSION, self.suite, len(key_id))) + key_id
+        return MAGIC + bytes((FORMAT_VERSION, self.suite, len(key_id))) + key_id + self.client_hash
 
     def body_context(self, context: bytes) -> bytes:
-        """The context of the body itself: this header, then the caller's context."""
-        return self.to_bytes() + context
+        """The context of the body itself: this header, then the caller's context; of a client's body what it was
+        sealed under (its key's row is what ties it to person and recording)."""
+        return self.client_hash or self.to_bytes() + context
 
 
 def make_header(key_id: str) -> Header:
@@ -65,13 +94,22 @@ def make_header(key_id: str) -> Header:
     return Header(suite=SUITE_STORED, key_id=key_id, body_offset=len(MAGIC) + 3 + len(key_id))
 
 
+def make_client_header(key_id: str, *, suite: int, client_hash: bytes) -> Header:
+    """The stored header of a body that came sealed by a client."""
+    if suite not in SUITES_OF_CLIENTS or len(client_hash) != CLIENT_HASH_BYTES:
+        raise UsageError("This is not the header of a client's body.")
+    plain = make_header(key_id)
+    offset = plain.body_offset + CLIENT_HASH_BYTES
+    return Header(suite=suite, key_id=key_id, body_offset=offset, client_hash=client_hash)
+
+
 def parse_header(prefix: bytes | bytearray | memoryview) -> Header:
     """The header at the start of an envelope; HEADER_MAX_BYTES are always enough. IntegrityError else."""
     data = bytes(prefix[:HEADER_MAX_BYTES])
     if data[: len(MAGIC)] != MAGIC or len(data) < len(MAGIC) + 3:
         raise IntegrityError("This is not a sottovoce envelope.", reason="envelope_unknown")
     version, suite, length = data[len(MAGIC) : len(MAGIC) + 3]
-    if version != FORMAT_VERSION or suite != SUITE_STORED:
+    if version != FORMAT_VERSION or suite not in (SUITE_STORED, *SUITES_OF_CLIENTS):
         raise IntegrityError(
             "This envelope has a version or suite that this release does not know.", reason="envelope_unknown"
         )
@@ -79,9 +117,15 @@ def parse_header(prefix: bytes | bytearray | memoryview) -> Header:
     if len(key_id) < length:
         raise IntegrityError("This envelope ends inside its header.", reason="envelope_damaged")
     try:
-        return make_header(key_id.decode("ascii"))
+        header = make_header(key_id.decode("ascii"))
     except (UnicodeDecodeError, UsageError):
         raise IntegrityError("This envelope names no possible key.", reason="envelope_damaged") from None
+    if suite == SUITE_STORED:
+        return header
+    client_hash = data[header.body_offset : header.body_offset + CLIENT_HASH_BYTES]
+    if len(client_hash) < CLIENT_HASH_BYTES:
+        raise IntegrityError("This envelope ends inside its header.", reason="envelope_damaged")
+    return make_client_header(header.key_id, suite=suite, client_hash=client_hash)
 
 
 def seal(key: bytes, plaintext: bytes | bytearray | memoryview, context: bytes, key_id: str) -> bytes:
@@ -93,6 +137,8 @@ def seal(key: bytes, plaintext: bytes | bytearray | memoryview, context: bytes, 
 def open(key: bytes, envelope: bytes | bytearray | memoryview, context: bytes) -> bytes:
     """The plaintext of seal(). IntegrityError for any other key, context or bytes."""
     header = parse_header(envelope)
+    if header.suite != SUITE_STORED:  # what a client sealed is bound to nobody's context
+        raise _does_not_open()
     return open_body(key, envelope[header.body_offset :], header.body_context(context))
 
 
@@ -186,7 +232,16 @@ def seal_stream(
     One plaintext buffer of 64 KiB is reused for the whole stream and zeroed at the end. AudioRejected (reason
     `too_large`) as soon as more than `limit_bytes` came; then what was written is no envelope and never opens.
     """
-    sealer = BodySealer(key, context, key_id)
+    return pump_sealed(
+        read_into, write, make_sealer=lambda: BodySealer(key, context, key_id), limit_bytes=limit_bytes
+    )
+
+
+def pump_sealed(
+    read_into: ReadInto, write: Write, *, make_sealer: Callable[[], Sealer], limit_bytes: int
+) -> int:
+    """seal_stream() for any kind of sealer, which is made here so that nobody else holds it at the end."""
+    sealer = make_sealer()
     plain, sealed = bytearray(PIECE_BYTES), bytearray(sealed_piece_bytes(PIECE_BYTES))
     total_bytes = 0
     try:
@@ -212,7 +267,12 @@ def open_stream(read_into: ReadInto, write: Write, *, key: bytes, context: bytes
     reused for the next piece and zeroed at the end. IntegrityError where key, context or bytes are not those of
     the sealing, or the body was cut; forget what was written before.
     """
-    opener = BodyOpener(key, context)
+    return pump_opened(read_into, write, make_opener=lambda: BodyOpener(key, context))
+
+
+def pump_opened(read_into: ReadInto, write: Write, *, make_opener: Callable[[], Opener]) -> int:
+    """open_stream() for any kind of opener."""
+    opener = make_opener()
     sealed, plain = bytearray(PIECE_BYTES), bytearray(PIECE_BYTES + CHUNK_BYTES)
     total_bytes = 0
     try:
@@ -229,7 +289,7 @@ def open_stream(read_into: ReadInto, write: Write, *, key: bytes, context: bytes
     return total_bytes
 
 
-def _write_last(opener: BodyOpener, plain: bytearray, write: Write) -> int:
+def _write_last(opener: Opener, plain: bytearray, write: Write) -> int:
     last = opener.finalize()
     plain[: len(last)] = last
     if last:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
@@ -23,6 +24,7 @@ from sottovoce.model.keys import KEY_BYTES, KeyKind, KeyRow
 from sottovoce.sealing.context import encode_field, encode_fields
 
 RandomBytes = Callable[[int], bytes]
+_Encode = Callable[[str | int | None], bytes]
 
 NONCE_BYTES = 12
 TAG_BYTES = 16
@@ -89,16 +91,35 @@ def rewrap_outer(
 def rewrap_rows(
     rows: Sequence[KeyRow], *, old_ek: bytes, new_ek: bytes, new_epoch: int, random_bytes: RandomBytes
 ) -> list[KeyRow]:
-    """rewrap_outer() for many rows: each cipher is made once, each place encoded once."""
+    """rewrap_outer() for many rows: each cipher is made once, each word encoded once."""
     old, new = AESGCMSIV(_check_key(old_ek)), AESGCMSIV(_check_key(new_ek))
-    new_field = encode_field(new_epoch)
+    encode = _encoder()
+    label, new_field = encode(_OUTER_LABEL), encode(new_epoch)
+    nonces = random_bytes(NONCE_BYTES * len(rows))
     moved = []
-    for row in rows:
-        place, nonce = _outer_place(row), random_bytes(NONCE_BYTES)
-        inner = _decrypt(old, row.wrapped, place + encode_field(row.epoch))
+    for number, row in enumerate(rows):
+        place = label + _outer_words(row, encode)
+        inner = _decrypt(old, row.wrapped, place + encode(row.epoch))
+        nonce = nonces[number * NONCE_BYTES : (number + 1) * NONCE_BYTES]
         wrapped = nonce + new.encrypt(nonce, inner, place + new_field)
-        moved.append(replace(row, epoch=new_epoch, wrapped=wrapped))
+        moved.append(
+            KeyRow(
+                row.key_id,
+                row.tenant,
+                row.kind,
+                row.key_class,
+                row.subject_id,
+                new_epoch,
+                wrapped,
+                row.created_at,
+            )
+        )
     return moved
+
+
+def _encoder() -> _Encode:
+    """encode_field() that remembers; for one batch, so what it remembers is bounded."""
+    return cache(encode_field)
 
 
 def epoch_key_context(*, tenant: str, store: str, epoch: int) -> bytes:
@@ -137,7 +158,20 @@ def _outer_context(row: KeyRow) -> bytes:
 
 
 def _outer_place(row: KeyRow) -> bytes:
-    return encode_fields(_OUTER_LABEL, row.tenant, row.key_id, row.subject_id, row.key_class, row.kind)
+    return encode_field(_OUTER_LABEL) + _outer_words(row, encode_field)
+
+
+def _outer_words(row: KeyRow, encode: _Encode) -> bytes:
+    """encode_fields() of the words; `encode` may remember those that most rows share."""
+    try:
+        return b"".join(
+            (
+                encode(row.tenant), encode_field(row.key_id), encode(row.subject_id), encode(row.key_class),
+                encode(row.kind),
+            )
+        )  # fmt: skip
+    except UnicodeEncodeError:
+        raise IntegrityError("A key row holds words that are not valid Unicode.") from None
 
 
 def _needs_subject_key(row: KeyRow, subject_key: bytes | None) -> bool:

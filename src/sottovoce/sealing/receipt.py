@@ -34,7 +34,8 @@ from sottovoce.errors import IntegrityError, UnknownSigner, UsageError
 from sottovoce.model.canonical import JsonValue, canonical_json
 
 ReceiptKind = Literal[
-    "recording", "consent", "termination", "erasure", "expiry", "identity", "export", "import", "request", "model"
+    "recording", "consent", "termination", "erasure", "expiry", "identity", "export", "import", "request", "model",
+    "backup", "feed",
 ]  # fmt: skip
 RECEIPT_KINDS: tuple[str, ...] = get_args(ReceiptKind)
 

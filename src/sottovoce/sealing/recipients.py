@@ -1,6 +1,9 @@
 """Recipient keys as small text files: the public half to be handed out and pinned, the private half to be kept.
 
-    {"format": "sottovoce-recipient/1", "suite": 3, "key_id": "...", "public_key": "..."}
+    {"format": "sottovoce-recipient/1", "suite": 3, "key_id": "...", "public_key": "...", "prefix_key": "..."}
+
+The prefix key (16 random bytes, where there is one) gives each contractor a folder of their own in the storage: who
+lists the storage learns neither who they are nor, without this file, can test a guess. It seals nothing.
 
 Rules upheld here:
 - The key id is the SHA-256 of the public key; a file whose id is not that of its key is refused (X28).
@@ -12,19 +15,28 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import hmac
 import json
 
 from sottovoce.errors import IntegrityError
+from sottovoce.sealing.context import encode_fields
 from sottovoce.sealing.suites import SEALED_KEY_BYTES, RecipientPrivate, RecipientPublic
 
 PUBLIC_FORMAT = "sottovoce-recipient/1"
 PRIVATE_FORMAT = "sottovoce-recipient-private/1"
+PREFIX_KEY_BYTES = 16
+_PREFIX_LABEL = "sottovoce/contractor-prefix/1"
+_PREFIX_CHARACTERS = 26
 _MAX_CHARACTERS = 1 << 16
 
 
-def public_document(recipient: RecipientPublic) -> str:
+def public_document(recipient: RecipientPublic, prefix_key: bytes = b"") -> str:
     """The text of a public key file."""
-    return _document(PUBLIC_FORMAT, recipient.suite, recipient.key_id.hex(), "public_key", recipient.data)
+    more = {"prefix_key": prefix_key.hex()} if prefix_key else {}
+    return _document(
+        PUBLIC_FORMAT, recipient.suite, recipient.key_id.hex(), "public_key", recipient.data, **more
+    )
 
 
 def private_document(private: RecipientPrivate) -> str:
@@ -43,6 +55,26 @@ def parse_public(text: str) -> RecipientPublic:
     return recipient
 
 
+def parse_prefix_key(text: str) -> bytes:
+    """The prefix key of a public key file. Files without one give the key id, which is no secret at all."""
+    recipient = parse_public(text)
+    named = json.loads(text[:_MAX_CHARACTERS]).get("prefix_key")
+    if named is None:
+        return recipient.key_id
+    if not isinstance(named, str) or len(named) != 2 * PREFIX_KEY_BYTES:
+        raise _malformed()
+    try:
+        return bytes.fromhex(named)
+    except ValueError:
+        raise _malformed() from None
+
+
+def prefix_of(prefix_key: bytes, contractor: str | None) -> str:
+    """The folder of a contractor's sealed files: 26 characters of a-z and 2-7."""
+    made = hmac.new(prefix_key, encode_fields(_PREFIX_LABEL, contractor), hashlib.sha256).digest()
+    return base64.b32encode(made).decode().lower()[:_PREFIX_CHARACTERS]
+
+
 def parse_private(text: str) -> RecipientPrivate:
     """The key of a private key file; IntegrityError (reason `recipient_malformed`) where it is none."""
     suite, key_id, data = _parse(text, PRIVATE_FORMAT, "private_key")
@@ -52,8 +84,14 @@ def parse_private(text: str) -> RecipientPrivate:
     return private
 
 
-def _document(kind: str, suite: int, key_id: str, field: str, data: bytes) -> str:
-    content = {"format": kind, "suite": suite, "key_id": key_id, field: base64.b64encode(data).decode()}
+def _document(kind: str, suite: int, key_id: str, field: str, data: bytes, **more: str) -> str:
+    content = {
+        "format": kind,
+        "suite": suite,
+        "key_id": key_id,
+        field: base64.b64encode(data).decode(),
+        **more,
+    }
     return json.dumps(content, indent=2) + "\n"
 
 

@@ -9,6 +9,8 @@
 | 3, default | HPKE base mode X-Wing (ML-KEM-768 + X25519), as 2 | 1168 bytes | Cobblestone-256 |
 
 Rules upheld here:
+- Wire version 2 has a note of fixed size between sealed key and body, sealed under the content key: what the receiver
+  has to know of a recording stands in no name and no header, and its length says nothing (M16, X25).
 - A fresh 32-byte content key per envelope; HPKE `info` is the protocol label and the envelope id (M16, M17).
 - Everything before the body is its header; the body is bound to the header's SHA-256 (Cobblestone context, GCM
   AAD): a swapped header, suite, recipient or envelope id does not open.
@@ -21,7 +23,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import mlkem, padding, rsa, x25519
@@ -46,25 +48,28 @@ from cryptography.hazmat.primitives.serialization import (
 
 from sottovoce.errors import IntegrityError, KeyUnavailable, UsageError
 from sottovoce.model.keys import KEY_BYTES
-from sottovoce.sealing.envelope import open_body, seal_body
+from sottovoce.sealing.envelope import PREFIX_BYTES, TAG_BYTES, open_body, seal_body
 
 RandomBytes = Callable[[int], bytes]
 
-WIRE_VERSION = 1
+WIRE_VERSION, WIRE_VERSION_WITH_NOTE = 1, 2
 SUITE_RSA, SUITE_X25519, SUITE_XWING = 1, 2, 3
 DEFAULT_SUITE = SUITE_XWING
 SEALED_KEY_BYTES = {SUITE_RSA: 512, SUITE_X25519: 80, SUITE_XWING: 1168}
 
 INFO_LABEL = b"sottovoce/client-seal/1"
+NOTE_LABEL = b"sottovoce/client-note/1"
+NOTE_BYTES = 3072  # of every note, before it is sealed
+SEALED_NOTE_BYTES = PREFIX_BYTES + NOTE_BYTES + TAG_BYTES
 ENVELOPE_ID_BYTES = 16
 RECIPIENT_KEY_ID_BYTES = 32
 FIXED_BYTES = 2 + RECIPIENT_KEY_ID_BYTES + ENVELOPE_ID_BYTES
-CLIENT_HEADER_MAX_BYTES = FIXED_BYTES + max(SEALED_KEY_BYTES.values())
+CLIENT_HEADER_MAX_BYTES = FIXED_BYTES + max(SEALED_KEY_BYTES.values()) + SEALED_NOTE_BYTES
 
 _RSA_BITS, _RSA_EXPONENT = 4096, 65537
 _SEED_BYTES = 32
 _MLKEM768_PUBLIC_BYTES = 1184
-_GCM_NONCE_BYTES, _GCM_TAG_BYTES = 12, 16
+GCM_NONCE_BYTES, GCM_TAG_BYTES = 12, 16
 _OAEP = padding.OAEP(mgf=padding.MGF1(algorithm=SHA256()), algorithm=SHA256(), label=None)
 _HPKE = {
     SUITE_X25519: Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM),
@@ -116,13 +121,18 @@ class ClientHeader:
     recipient_key_id: bytes
     envelope_id: bytes
     sealed_key: bytes = field(repr=False)
+    note: bytes = field(default=b"", repr=False)  # sealed; empty in wire version 1
 
     def to_bytes(self) -> bytes:
-        return bytes((WIRE_VERSION, self.suite)) + self.recipient_key_id + self.envelope_id + self.sealed_key
+        return self.before_note() + self.note
+
+    def before_note(self) -> bytes:
+        version = WIRE_VERSION_WITH_NOTE if self.note else WIRE_VERSION
+        return bytes((version, self.suite)) + self.recipient_key_id + self.envelope_id + self.sealed_key
 
     @property
     def body_offset(self) -> int:
-        return FIXED_BYTES + len(self.sealed_key)
+        return FIXED_BYTES + len(self.sealed_key) + len(self.note)
 
     def body_context(self) -> bytes:
         """SHA-256 of the whole header: all that is kept of it, and what the body is bound to."""
@@ -152,19 +162,30 @@ def seal_to(
     content_key = random_bytes(KEY_BYTES)
     header = seal_content_key(recipient, content_key, envelope_id=envelope_id)
     if recipient.suite == SUITE_RSA:
-        nonce = random_bytes(_GCM_NONCE_BYTES)
+        nonce = random_bytes(GCM_NONCE_BYTES)
         body = nonce + AESGCM(content_key).encrypt(nonce, plaintext, header.body_context())
     else:
         body = seal_body(content_key, plaintext, header.body_context())
     return header.to_bytes() + body
 
 
-def seal_content_key(recipient: RecipientPublic, content_key: bytes, *, envelope_id: bytes) -> ClientHeader:
-    """The header of an envelope whose body the caller seals under `content_key` and `header.body_context()`."""
+def seal_content_key(
+    recipient: RecipientPublic, content_key: bytes, *, envelope_id: bytes, note: bytes = b""
+) -> ClientHeader:
+    """The header of an envelope whose body the caller seals under `content_key` and `header.body_context()`.
+
+    `note`: NOTE_BYTES bytes for the receiver (wire version 2), or nothing.
+    """
     if len(envelope_id) != ENVELOPE_ID_BYTES:
         raise UsageError(f"An envelope id has {ENVELOPE_ID_BYTES} bytes.")
     sealed_key = _encapsulate(recipient, content_key, info=INFO_LABEL + envelope_id)
-    return ClientHeader(recipient.suite, recipient.key_id, envelope_id, sealed_key)
+    if not note:
+        return ClientHeader(recipient.suite, recipient.key_id, envelope_id, sealed_key)
+    if len(note) != NOTE_BYTES:
+        raise UsageError(f"A note has {NOTE_BYTES} bytes.")
+    # The version stands in what the note is bound to: a header that has its note yet to come says 2 as well.
+    empty = ClientHeader(recipient.suite, recipient.key_id, envelope_id, sealed_key, bytes(SEALED_NOTE_BYTES))
+    return replace(empty, note=seal_body(content_key, note, _note_context(empty)))
 
 
 def parse_client_header(prefix: bytes | bytearray | memoryview) -> ClientHeader:
@@ -173,15 +194,25 @@ def parse_client_header(prefix: bytes | bytearray | memoryview) -> ClientHeader:
     IntegrityError where it is none, or cut.
     """
     data = bytes(prefix[:CLIENT_HEADER_MAX_BYTES])
-    if len(data) < FIXED_BYTES or data[0] != WIRE_VERSION or data[1] not in SEALED_KEY_BYTES:
+    if len(data) < FIXED_BYTES or not looks_client_sealed(data):
         raise IntegrityError(
             "This is not a client-sealed envelope of a known suite.", reason="envelope_unknown"
         )
     suite, recipient_end = data[1], 2 + RECIPIENT_KEY_ID_BYTES
-    sealed_key = data[FIXED_BYTES : FIXED_BYTES + SEALED_KEY_BYTES[suite]]
-    if len(sealed_key) < SEALED_KEY_BYTES[suite]:
+    key_end = FIXED_BYTES + SEALED_KEY_BYTES[suite]
+    note_end = key_end + (SEALED_NOTE_BYTES if data[0] == WIRE_VERSION_WITH_NOTE else 0)
+    if len(data) < note_end:
         raise IntegrityError("This envelope ends inside its header.", reason="envelope_damaged")
-    return ClientHeader(suite, data[2:recipient_end], data[recipient_end:FIXED_BYTES], sealed_key)
+    return ClientHeader(
+        suite, data[2:recipient_end], data[recipient_end:FIXED_BYTES], data[FIXED_BYTES:key_end],
+        data[key_end:note_end],
+    )  # fmt: skip
+
+
+def looks_client_sealed(prefix: bytes) -> bool:
+    """Whether the first two bytes are those of a client-sealed envelope; no container of audio begins like that."""
+    versions = (WIRE_VERSION, WIRE_VERSION_WITH_NOTE)
+    return len(prefix) >= 2 and prefix[0] in versions and prefix[1] in SEALED_KEY_BYTES
 
 
 def open_content_key(private: RecipientPrivate, header: ClientHeader) -> bytes:
@@ -198,6 +229,16 @@ def open_content_key(private: RecipientPrivate, header: ClientHeader) -> bytes:
     return content_key
 
 
+def open_note(content_key: bytes, header: ClientHeader) -> bytes:
+    """The NOTE_BYTES bytes of the note, or nothing where the envelope has none. IntegrityError where it was altered."""
+    if not header.note:
+        return b""
+    try:
+        return open_body(content_key, header.note, _note_context(header))
+    except IntegrityError:
+        raise _does_not_open() from None
+
+
 def open_client_body(
     content_key: bytes, body: bytes | bytearray | memoryview, *, suite: int, body_context: bytes
 ) -> bytes:
@@ -205,12 +246,16 @@ def open_client_body(
     _check_suite(suite)
     if suite != SUITE_RSA:
         return open_body(content_key, body, body_context)
-    if len(body) < _GCM_NONCE_BYTES + _GCM_TAG_BYTES:
+    if len(body) < GCM_NONCE_BYTES + GCM_TAG_BYTES:
         raise _does_not_open()
     try:
-        return AESGCM(content_key).decrypt(body[:_GCM_NONCE_BYTES], body[_GCM_NONCE_BYTES:], body_context)
+        return AESGCM(content_key).decrypt(body[:GCM_NONCE_BYTES], body[GCM_NONCE_BYTES:], body_context)
     except InvalidTag:
         raise _does_not_open() from None
+
+
+def _note_context(header: ClientHeader) -> bytes:
+    return NOTE_LABEL + hashlib.sha256(header.before_note()).digest()
 
 
 def _encapsulate(recipient: RecipientPublic, content_key: bytes, *, info: bytes) -> bytes:

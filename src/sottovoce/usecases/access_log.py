@@ -8,7 +8,7 @@ Rules upheld here, in order:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sottovoce.errors import IntegrityError, KeyUnavailable, NotFound
@@ -16,9 +16,11 @@ from sottovoce.model import consent as ledger
 from sottovoce.model.event import AuditEvent
 from sottovoce.model.features import Quality
 from sottovoce.model.ids import check_id
+from sottovoce.model.inference import Inference as ModelSaid
+from sottovoce.model.inference import is_inference
 from sottovoce.model.mark import REASONS, Mark, forbids, keeps
 from sottovoce.model.purpose import PURPOSES, SUBJECT_ACCESS, PurposeGrant
-from sottovoce.model.record import SealedRecord
+from sottovoce.model.record import Decision, SealedRecord
 from sottovoce.model.recording import Recording, RecordingState
 from sottovoce.model.retention import RetentionPolicy
 from sottovoce.model.subject import Caller
@@ -26,6 +28,7 @@ from sottovoce.ports import Database, UnitOfWork
 from sottovoce.sealing.pseudonym import audit_pseudonym
 from sottovoce.usecases import pages
 from sottovoce.usecases.group import GroupCommit
+from sottovoce.usecases.handover import DisclosureView, disclosed
 from sottovoce.usecases.people import People, locked
 from sottovoce.usecases.trail import Trail
 from sottovoce.usecases.vault import Vault
@@ -45,12 +48,18 @@ _WORDS: dict[str, str] = {
     "recording.held": "a recording is held, sealed, for another attempt",
     "recording.retried": "another attempt with a held recording was asked for",
     "recording.imported": "results were brought along from another service",
+    "inference.made": "a model estimated something about you, for a purpose that you had agreed to",
+    "decisions.listed": "the log of what rules and models said of you was shown",
+    "decision.replayed": "what a rule or model said of you was computed again from what is kept",
     "record.read": "results of a session were opened",
+    "sealed.opened": "a sealed recording of yours was opened in clear, for somebody to hear",
     "record.expired": "results were destroyed because their time was over",
+    "record.lost": "results were lost with their keys when the service was restored from a backup",
     "sessions.listed": "your sessions were listed",
     "audit.shown": "entries of the log about you were shown",
     "access_log.shown": "this log was shown",
     "session.facts": "the facts of a session were shown",
+    "data.disclosed": "data of yours was handed to a recipient",
     "person.exported": "everything that is held of you was exported",
     "person.imported": "your data was brought along from another service",
     "person.rectified": "the name under which you are known here was corrected",
@@ -63,9 +72,10 @@ _WORDS: dict[str, str] = {
     "erasure.promised": "an erasure was promised",
     "erasure.waits": "an erasure was asked for and waits for a legal hold",
 }
-_READS = frozenset(
-    {"record.read", "sessions.listed", "audit.shown", "access_log.shown", "session.facts", "person.exported"}
-)
+_READS = frozenset({
+    "record.read", "decisions.listed", "decision.replayed", "sessions.listed", "audit.shown", "access_log.shown",
+    "session.facts", "data.disclosed", "person.exported", "sealed.opened",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +128,9 @@ class Inference:
     purpose: str
     at: datetime
     until: datetime
+    said: str = field(
+        default="-", repr=False
+    )  # of a model: the value in words; "-" of a rule table, or where no key opens it
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +150,8 @@ class FactsCard:
     stays_on: bool  # restricted or held: what is due is not destroyed before that is lifted
     inferred: tuple[Inference, ...]
     marks: tuple[MarkView, ...]
+    key_copies: str  # until when a copy of the key store opens it once it is erased, in plain words
+    recipients: tuple[DisclosureView, ...] = ()  # who else has received something of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,13 +224,20 @@ class AccessLog:
             openers=self._openers(tx, recording, tuple(kind for kind, _ in kept), marks),
             accesses=tuple(entry for entry in entries if entry.read), kept=kept, stays_on=stays_on and bool(kept),
             inferred=tuple(
-                Inference(one.model, one.model_sha256, one.purpose, one.at, one.expires_at)
+                Inference(one.model, one.model_sha256, one.purpose, one.at, self.decision_due(one), self._said(one))
                 for one in tx.records.decisions_of_session(recording.id)
+                if stays_on or tx.now() < self.decision_due(one)
             ),
             marks=tuple(
                 self.mark_view(mark, None)
                 for mark in marks
                 if mark.lifted_at is None and mark.session_id in (None, recording.id)
+            ),
+            key_copies=self.trail.keyring.destroyed_by(tx.now()).words,
+            recipients=tuple(
+                one
+                for one in disclosed(tx, recording.subject_id, keyring=self.trail.keyring, tenant=self.tenant)
+                if one.session_id == recording.id
             ),
         )  # fmt: skip
 
@@ -248,6 +270,18 @@ class AccessLog:
                     return None
         return None
 
+    def _said(self, decision: Decision) -> str:
+        if not is_inference(decision.purpose):
+            return "-"
+        grant = PurposeGrant(SUBJECT_ACCESS, decision.subject_id, decision.session_id)
+        try:
+            return said_words(self.vault.open_inference(decision, grant))
+        except (KeyUnavailable, IntegrityError):
+            return "-"
+
+    def decision_due(self, decision: Decision) -> datetime:
+        return self.retention.due("decision", decision.at, decision.expires_at)
+
     def due(self, record: SealedRecord) -> datetime:
         return self.retention.due(record.kind, record.created_at, record.expires_at)
 
@@ -270,6 +304,12 @@ class AccessLog:
             )
 
         self.reads.run(write)
+
+
+def said_words(said: ModelSaid) -> str:
+    """What a model said, in a few words: the value with the model's own confidence where there is one."""
+    sure = "" if said.confidence is None else f" (the model's own confidence: {said.confidence:.0%})"
+    return said.value + sure
 
 
 def nothing_held() -> NotFound:
@@ -321,6 +361,16 @@ def marks_table(marks: tuple[MarkView, ...]) -> str:
     return pages.table(heads, rows, empty="No restriction, objection, legal hold or correction is recorded.")
 
 
+def recipients_table(rows: tuple[DisclosureView, ...]) -> str:
+    """Who has received something, as part of a page."""
+    lines = [
+        (moment(d.at), d.recipient, d.recipient_kind, d.purpose, d.what, d.form.replace("_", " "), d.known_as)
+        for d in rows
+    ]  # fmt: skip
+    heads = ("When", "Who", "Of which kind", "Purpose", "What", "How", "Known there as")
+    return pages.table(heads, lines, empty="Nobody, as far as is written down here.")
+
+
 def facts_page(card: FactsCard) -> str:
     """The privacy facts of a session as one HTML page."""
     facts: list[tuple[str, object]] = [
@@ -330,17 +380,20 @@ def facts_page(card: FactsCard) -> str:
         ("How", {"analyze": "analysed at once", "submit": "sealed, then analysed by a worker"}[card.shape]),
         ("State", card.state),
         ("Audio", card.audio),
+        ("Copies of its keys", f"erased now, it opens from none after {card.key_copies}"),
     ]
     if card.quality is not None:
         facts.append(("Source", source_words(card.quality)))
     opened = [(o.title, o.purpose, o.legal_basis, ", ".join(o.opens)) for o in card.openers]
-    inferred = [(i.model, i.purpose, moment(i.at), moment(i.until)) for i in card.inferred]
+    inferred = [(i.model, i.said, i.purpose, moment(i.at), moment(i.until)) for i in card.inferred]
     return pages.page(
         "Privacy facts of a session",
         [
             pages.table(("Fact", "Value"), facts),
             pages.heading("Who can open it"),
             pages.table(("For", "Purpose", "Ground", "What"), opened, empty="Nothing of it is kept."),
+            pages.heading("Who else has received it"),
+            recipients_table(card.recipients),
             pages.heading("Who did"),
             entries_table(card.accesses),
             pages.heading("When it dies"),
@@ -353,7 +406,7 @@ def facts_page(card: FactsCard) -> str:
                 else []
             ),
             pages.heading("What was inferred"),
-            pages.table(("By", "Purpose", "When", "Kept until"), inferred, empty="Nothing."),
+            pages.table(("By", "What", "Purpose", "When", "Kept until"), inferred, empty="Nothing."),
             pages.heading("Restrictions and legal holds"),
             marks_table(card.marks),
         ],

@@ -8,16 +8,18 @@ Rules upheld here, in order:
 3. The answer is decided in one transaction (CLOSING) and carried out after it: a kill in between is resumed by
    open() and the sweep (C14b).
 4. "fulfilled" is said only of what was done: an export, a mark, an erasure that this home can show.
-5. No consent is asked for any of this (law 6). A case holds internal ids only.
+5. A human review names the decision that is contested; the case, its receipt and the list of decisions show it (C34a).
+6. No consent is asked for any of this (law 6). A case holds internal ids only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sottovoce.errors import Conflict, NotFound, SottovoceError, UsageError
+from sottovoce.errors import Conflict, KeyUnavailable, NotFound, SottovoceError, UsageError
 from sottovoce.model.canonical import JsonValue
 from sottovoce.model.deadlines import Deadline, clock_of
 from sottovoce.model.ids import RandomBytes, check_id, new_id
@@ -37,6 +39,7 @@ from sottovoce.model.request import (
 from sottovoce.model.subject import Caller, Subject
 from sottovoce.ports import Database, UnitOfWork
 from sottovoce.usecases.access_log import AccessLog
+from sottovoce.usecases.feed import Feed, Told, correction_cause
 from sottovoce.usecases.keyring import Keyring, NewKey
 from sottovoce.usecases.notes import Notes
 from sottovoce.usecases.people import People, locked
@@ -89,6 +92,9 @@ class CaseView:
     ended_at: datetime | None
     request_id: str
     receipt_path: str | None
+    decision_id: str | None = None  # that is contested
+    recipients_overdue: int = 0  # of those who were told, and have not done it in time
+    recipients: tuple[Told, ...] = ()  # who else had something of it, was told, and has done it or not
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +108,7 @@ class Asked:
     proof: str | None = None  # what was shown; stored sealed until the case ends
     received_at: datetime | None = None  # default: now
     session_id: str | None = None
+    decision_id: str | None = None  # of a human review: what is contested
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +120,7 @@ class Cases:
     access: AccessLog
     notes: Notes
     rights: Rights
+    feed: Feed
     receipts: ReceiptBook
     deadlines: Callable[[], Mapping[str, Deadline]]
     random_bytes: RandomBytes
@@ -124,6 +132,7 @@ class Cases:
         check_identity(asked.kind, asked.identity)
         if asked.session_id is not None:
             check_id(asked.session_id, "session")
+        _check_review(asked)
         with self.database.read() as tx:
             person = self.people.find(tx, asked.subject)
         case_id = new_id("case", self.random_bytes)
@@ -213,14 +222,14 @@ class Cases:
     def show(self, case_id: str) -> CaseView:
         """NotFound."""
         with self.database.read() as tx:
-            return self._view(self._case(tx, case_id), tx.now())
+            case = self._case(tx, case_id)
+            return self._view(case, tx.now(), self._told(tx, case))
 
     def list(self, *, everything: bool = False, limit: int = 1000) -> tuple[CaseView, ...]:
         """Open cases, or the latest of all; oldest first."""
         with self.database.read() as tx:
             cases = tx.cases.latest(limit=limit) if everything else tx.cases.unfinished()
-            now = tx.now()
-        return tuple(self._view(case, now) for case in cases)
+            return tuple(self._view(case, tx.now(), self._told(tx, case)) for case in cases)
 
     # --- beginning -------------------------------------------------------------------------------------
 
@@ -246,6 +255,8 @@ class Cases:
             recording = tx.recordings.get(asked.session_id)
             if recording is None or person is None or recording.subject_id != person.id:
                 raise NotFound("There is no session of this id.")
+        if asked.decision_id is not None:
+            _check_contested(tx, asked.decision_id, person)
         received_at = asked.received_at or tx.now()
         if received_at > tx.now():
             raise UsageError("A request cannot have come in the future.", reason="received_at")
@@ -253,7 +264,7 @@ class Cases:
             id=case_id, tenant=self.tenant, subject_id=person.id if person else None, session_id=asked.session_id,
             kind=asked.kind, law=asked.law, state=CaseState.OPEN, received_at=received_at,
             identity_method=asked.identity, identity_key_id=key_id, identity=sealed,
-            request_id=new_id("request", self.random_bytes),
+            request_id=new_id("request", self.random_bytes), decision_id=asked.decision_id,
         )  # fmt: skip
 
     # --- ending ----------------------------------------------------------------------------------------
@@ -313,16 +324,17 @@ class Cases:
             kind = "request.refused" if ended.refusal_reason else "request.closed"
             details = {"case": ended.id, "outcome": ended.outcome, "reason": ended.refusal_reason}
             self._scribe(ended, caller=caller).write(tx, kind, details=details)
-            now = tx.now()
+            now, told = tx.now(), self._told(tx, ended)
         self.database.tidy()  # the proof is in no file of the database any more
         self.receipts.publish_text(ended.id, ended.receipt or "")
-        return self._view(ended, now)
+        return self._view(ended, now, told)
 
     def _receipt(self, case: Case) -> dict[str, JsonValue]:
         clock = clock_of(self.deadlines(), case.law)
         due = clock.due(case.received_at, extended=case.extended_at is not None)
         return {
             "case_id": case.id, "tenant": case.tenant, "subject_id": case.subject_id, "session_id": case.session_id,
+            "decision_id": case.decision_id,
             "kind": str(case.kind), "article": CASE_ARTICLES[case.kind], "state": str(case.state),
             "received_at": _iso(case.received_at), "due_at": _iso(due), "clock": clock.article,
             "ended_at": _iso(case.ended_at), "in_time": due is None or (case.ended_at or due) <= due,
@@ -352,7 +364,21 @@ class Cases:
         there = case.subject_id is not None and self.keyring.has_subject(case.subject_id)
         return self.trail.of(case.subject_id if there else None, caller=caller)
 
-    def _view(self, case: Case, now: datetime) -> CaseView:
+    def _told(self, tx: UnitOfWork, case: Case) -> tuple[Told, ...]:
+        """What recipients were told because of this request (GDPR 19, C15b)."""
+        if case.kind is CaseKind.ERASURE:
+            return self.feed.told(tx, (case.request_id,))
+        wanted = _MARK_OF.get(case.kind)
+        if wanted is None or case.subject_id is None or not tx.recipients.disclosures_of(case.subject_id):
+            return ()
+        marks = tx.marks.of_subject(case.subject_id)
+        causes = [m.id for m in marks if m.kind is wanted and m.placed_at >= case.received_at]
+        if case.kind is CaseKind.RECTIFICATION:
+            with suppress(KeyUnavailable):
+                causes.append(correction_cause(self.keyring, case.subject_id))
+        return tuple(one for one in self.feed.told(tx, causes) if one.told_at >= case.received_at)
+
+    def _view(self, case: Case, now: datetime, told: tuple[Told, ...] = ()) -> CaseView:
         clock = clock_of(self.deadlines(), case.law)
         due = clock.due(case.received_at, extended=case.extended_at is not None)
         return CaseView(
@@ -364,7 +390,29 @@ class Cases:
             identity_kept=case.identity is not None, outcome=case.outcome, refusal_reason=case.refusal_reason,
             ended_at=case.ended_at, request_id=case.request_id,
             receipt_path=self.receipts.path_of_text(case.id, case.receipt) if case.receipt else None,
+            decision_id=case.decision_id,
+            recipients_overdue=sum(one.overdue for one in told), recipients=told,
         )  # fmt: skip
+
+
+def _check_review(asked: Asked) -> None:
+    if asked.decision_id is None:
+        return
+    if asked.kind is not CaseKind.HUMAN_REVIEW:
+        raise UsageError(
+            "A decision is contested by a request for a human review.",
+            hint="Use the kind human_review.",
+            reason="decision_of_review",
+        )
+    check_id(asked.decision_id, "decision")
+
+
+def _check_contested(tx: UnitOfWork, decision_id: str, person: Subject | None) -> None:
+    decision = tx.records.decision(decision_id)
+    if decision is None or person is None or decision.subject_id != person.id:
+        raise NotFound(
+            "There is no decision of this id.", hint="`sottovoce decisions list` lists what is kept."
+        )
 
 
 def _iso(at: datetime | None) -> str | None:

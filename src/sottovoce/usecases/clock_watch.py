@@ -2,7 +2,8 @@
 
 The wall clock less the time since the machine was started is the same whenever it is asked; where it is not, the clock
 was set. While that is so no result expires (audio is still discarded: too early does no harm, too late does), `doctor`
-says so, and somebody who knows the time confirms it. What moves while the machine is off cannot be seen.
+says so, and somebody who knows the time confirms it. What moves while the machine is off cannot be seen. A clock that
+was set back gives no audio more time: its deadlines go on by the time since the machine was started.
 """
 
 from __future__ import annotations
@@ -45,6 +46,13 @@ class ClockWatch:
         with self.database.begin() as tx:
             tx.policy.set_clock(now)
         return False
+
+    def set_back_by(self) -> timedelta:
+        """How much time the clock was set back since it was last marked: what a deadline of audio must not gain."""
+        before, now = self._mark(), self._reading()
+        if before is None or before.boot != now.boot:
+            return timedelta(0)
+        return max(before.started_at - now.started_at, timedelta(0))
 
     def confirm(self, *, caller: Caller) -> None:
         """Take the clock as it is; the log says who said so."""

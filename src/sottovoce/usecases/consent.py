@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -25,26 +26,35 @@ from sottovoce.model.consent import (
     fold,
 )
 from sottovoce.model.ids import RandomBytes, new_id
+from sottovoce.model.inference import is_inference
+from sottovoce.model.lineage import Leaving, LineageLine
 from sottovoce.model.outcome import ConsentOutcome
 from sottovoce.model.purpose import (
+    AUDIO_HOLD,
     CONSENT_PURPOSES,
     EMBEDDING,
-    NOTICE_VERSION,
+    MODEL_TRAINING,
     RETENTION,
     VOICE_ANALYSIS,
     VOICE_RECORDING,
     consent_purpose,
     notice_text,
 )
+from sottovoce.model.recipient import FeedKind
 from sottovoce.model.record import StoredReceipt
 from sottovoce.model.recording import Recording
-from sottovoce.model.subject import Caller, Subject
+from sottovoce.model.subject import Caller, Subject, SubjectState
+from sottovoce.model.tombstones import TombstoneEntry
 from sottovoce.ports import Database, UnitOfWork
 from sottovoce.sealing import envelope
 from sottovoce.sealing.context import encode_context
 from sottovoce.usecases.discard import Discard, mark_failed
+from sottovoce.usecases.feed import tell
+from sottovoce.usecases.forgetting import end_inferences, forget_inferences
 from sottovoce.usecases.keyring import Keyring
+from sottovoce.usecases.lineage import leave, to_json
 from sottovoce.usecases.people import People, locked
+from sottovoce.usecases.promises import NO_OF_KIND, Promises, of_no
 from sottovoce.usecases.receipts import ReceiptBook, ReceiptSigner
 from sottovoce.usecases.trail import Trail
 
@@ -83,6 +93,7 @@ class Consent:
     trail: Trail
     discard: Discard
     receipts: ReceiptBook
+    promises: Promises
     random_bytes: RandomBytes
     tenant: str
 
@@ -93,7 +104,7 @@ class Consent:
         signer = self.receipts.signer()
         prepared = self._prepare(statement.subject)
         try:
-            with self.database.begin() as tx:
+            with self._begin(statement) as tx:
                 outcome, receipt = self._write(tx, statement, purposes, prepared, signer, caller=caller)
         finally:
             if prepared is not None:
@@ -101,7 +112,17 @@ class Consent:
         self.receipts.publish(receipt)
         for session_id in outcome.stopped_sessions:
             self.discard.settle(session_id, caller=caller)
+        self._forget_inferences(statement, purposes, caller=caller)
         return replace(outcome, receipt_path=self.receipts.path(receipt))
+
+    def _forget_inferences(self, statement: Statement, purposes: Sequence[str], *, caller: Caller) -> None:
+        """What models said for purposes that are withdrawn: unreadable since the commit, destroyed now."""
+        if statement.action is ConsentAction.GRANT or not any(map(is_inference, purposes)):
+            return
+        with self.database.read() as tx:
+            person = self.people.find(tx, statement.subject)
+        if person is not None:
+            forget_inferences(self.database, self.keyring, self.trail, person.id, purposes, caller=caller)
 
     def states(self, subject: str) -> tuple[PurposeConsent, ...]:
         """What holds for every purpose; an unknown person was never asked."""
@@ -137,8 +158,11 @@ class Consent:
         locked(tx, person.id)
         events = tx.consents.add(self._events(tx, person, statement, purposes, caller=caller))
         stopped, shortened = self._take_effect(tx, person, statement, purposes)
-        remains = _remains(tx, person, statement.action)
-        receipt = self._receipt(tx, person, statement, events, remains, signer)
+        if statement.action is not ConsentAction.GRANT:
+            tell(tx, person.id, FeedKind.WITHDRAWN, cause=events[0].batch_id, purposes=purposes)
+        trained = _leave_training(tx, person, statement.action, purposes)
+        remains = (*_remains(tx, person, statement.action), *(line.words() for line in trained))
+        receipt = self._receipt(tx, person, statement, events, remains, trained, signer)
         tx.receipts.add(receipt)
         self.trail.of(person.id, caller=caller).write(
             tx, f"consent.{statement.action}",
@@ -151,7 +175,41 @@ class Consent:
             states=tuple(folded[purpose] for purpose in purposes), receipt_id=receipt.id,
             receipt=receipt.text, receipt_path=None, stopped_sessions=stopped, remains=remains,
         )  # fmt: skip
+        self.promises.write(tx, [entry for event in events for entry in of_no(event)])
         return outcome, receipt
+
+    def _begin(self, statement: Statement) -> AbstractContextManager[UnitOfWork]:
+        """A "no" goes into the file of tombstones as well, so that no old backup takes it back."""
+        grant = statement.action is ConsentAction.GRANT
+        return self.database.begin() if grant else self.promises.begin()
+
+    def repeat(self, tx: UnitOfWork, stone: TombstoneEntry, *, caller: Caller) -> bool:
+        """Write down once more a withdrawal or refusal that the file of tombstones has and this database has not, with
+        all that it stops; whether there was anything to do. Its receipt was given then."""
+        person = tx.subjects.lock(stone.subject_id or "")
+        if person is None or person.state is SubjectState.ERASING:
+            return False
+        action, purpose = NO_OF_KIND[stone.kind], stone.purpose or ""
+        for known in tx.consents.of_subject(person.id):
+            same = (known.purpose, known.action, known.occurred_at) == (purpose, action, stone.occurred_at)
+            if same or known.id == stone.event_id:
+                return False
+        event = ConsentEvent(
+            id=stone.event_id or new_id("consent", self.random_bytes), tenant=stone.tenant, subject_id=person.id,
+            sequence=0, batch_id=new_id("batch", self.random_bytes), purpose=purpose, action=action, notice_id=None,
+            notice_ordinal=0, channel="replay", evidence=None, occurred_at=stone.occurred_at or stone.at,
+            recorded_at=tx.now(),
+        )  # fmt: skip
+        tx.consents.add([event])
+        statement = Statement(subject="", action=action, purposes=(purpose,))
+        stopped, shortened = self._take_effect(tx, person, statement, (purpose,))
+        tell(tx, person.id, FeedKind.WITHDRAWN, cause=event.batch_id, purposes=(purpose,))
+        _leave_training(tx, person, action, (purpose,))
+        self.trail.of_anybody(person.id, caller=caller).write(
+            tx, f"consent.{action}", outcome="replayed",
+            details={"purposes": [purpose], "stopped": list(stopped), "records_shortened": shortened},
+        )  # fmt: skip
+        return True
 
     def _events(
         self, tx: UnitOfWork, person: Subject, statement: Statement, purposes: Sequence[str], *, caller: Caller
@@ -186,7 +244,8 @@ class Consent:
 
     def _notice(self, tx: UnitOfWork, purpose: str, given: Notice | None) -> NoticeVersion:
         """The version of exactly these bytes; registered where it is new."""
-        shown = given or Notice(text=notice_text(consent_purpose(purpose)), version=NOTICE_VERSION)
+        known_as = consent_purpose(purpose)
+        shown = given or Notice(text=notice_text(known_as), version=known_as.notice)
         if not shown.text or len(shown.text) > _MAXIMUM_NOTICE_BYTES:
             raise UsageError(f"A notice has 1 to {_MAXIMUM_NOTICE_BYTES} bytes.", reason="notice")
         sha256 = hashlib.sha256(shown.text).hexdigest()
@@ -220,17 +279,18 @@ class Consent:
         """A withdrawal or refusal stops what it concerns, in the same transaction."""
         if statement.action is ConsentAction.GRANT:
             return (), 0
+        inferred = end_inferences(tx, person.id, purposes)
         stopped = tuple(
             recording.id
             for recording in tx.recordings.of_subject(person.id)
             if concerned(recording, purposes) and mark_failed(tx, recording, ConsentRequired.code)
         )
         shortened = tx.records.expire_now(person.id, tx.now()) if RETENTION in purposes else 0
-        return stopped, shortened
+        return stopped, shortened + inferred
 
     def _receipt(
         self, tx: UnitOfWork, person: Subject, statement: Statement, events: Sequence[ConsentEvent],
-        remains: Sequence[str], signer: ReceiptSigner,
+        remains: Sequence[str], trained: Sequence[LineageLine], signer: ReceiptSigner,
     ) -> StoredReceipt:  # fmt: skip
         """Field names follow ISO/IEC TS 27560 where it has one (record_id, schema, purposes, event, pii_principal)."""
         receipt_id = new_id("receipt", self.random_bytes)
@@ -247,6 +307,8 @@ class Consent:
             "purposes": [_purpose_line(event, notices) for event in events],
             "remains": list(remains),
         }
+        if trained:
+            body["training"] = to_json(trained)
         kind = "consent" if statement.action is ConsentAction.GRANT else "termination"
         return StoredReceipt(
             id=receipt_id, tenant=self.tenant, subject_id=person.id, session_id=None, kind=kind,
@@ -294,7 +356,21 @@ def concerned(recording: Recording, purposes: Sequence[str]) -> bool:
     needed = {VOICE_RECORDING, VOICE_ANALYSIS, EMBEDDING}
     if recording.shape == "submit" or recording.discard_source:
         needed.add(RETENTION)
+    if recording.hold_until is not None:
+        needed.add(AUDIO_HOLD)  # its audio is there by this consent alone
     return not recording.ended and bool(needed & set(purposes))
+
+
+def _leave_training(
+    tx: UnitOfWork, person: Subject, action: ConsentAction, purposes: Sequence[str]
+) -> tuple[LineageLine, ...]:
+    """Rounds of training that the person leaves: all of them with the consent to training, those without a model yet
+    with the consent to keep (C16a)."""
+    if action is ConsentAction.GRANT:
+        return ()
+    if MODEL_TRAINING in purposes:
+        return leave(tx, person.id, Leaving.WITHDRAWN)
+    return leave(tx, person.id, Leaving.NOT_KEPT) if RETENTION in purposes else ()
 
 
 def _remains(tx: UnitOfWork, person: Subject, action: ConsentAction) -> tuple[str, ...]:
@@ -308,6 +384,12 @@ def _remains(tx: UnitOfWork, person: Subject, action: ConsentAction) -> tuple[st
                 f"{record.kind} of session {recording.id}: sealed, until {_iso(record.expires_at)}, "
                 "kept for the person's own access"
             )
+        remains += [
+            f"what was inferred of session {recording.id} for {decision.purpose}: sealed, until "
+            f"{_iso(decision.expires_at)}, by the consent to that purpose"
+            for decision in tx.records.decisions_of_session(recording.id)
+            if is_inference(decision.purpose) and tx.now() < decision.expires_at
+        ]
     remains.append("this receipt and the consent history, as proof, until the person is erased")
     remains.append("audit entries under a pseudonym that erasure unlinks")
     return tuple(remains)

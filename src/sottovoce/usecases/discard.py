@@ -72,9 +72,8 @@ class Discard:
             recording = tx.recordings.get(session_id)
         if recording is None or not _to_be_discarded(recording):
             return Ended(recording)
-        return self.end(
-            recording, scribe or self.trail.of(recording.subject_id, caller=caller), source=source
-        )
+        self.destroy(recording.id)  # before anything that asks the key provider, which may be down (F16)
+        return self._end(recording, scribe or self.trail.of(recording.subject_id, caller=caller), source)
 
     def end(self, recording: Recording, scribe: Scribe, *, source: SourceFate | None = None) -> Ended:
         """`settle` for who knows that the recording is to be discarded now."""
@@ -151,8 +150,7 @@ def mark_failed(tx: UnitOfWork, recording: Recording, code: str) -> bool:
     if not undecided or recording.erase_request_id is not None:
         return False
     # The caller's key is free for another attempt, but a corpus remembers what was refused for what it is.
-    refused = recording.shape == "analyze" and code in REASONS
-    kept = recording.idempotency if refused else None
+    kept = recording.idempotency if code in REASONS else None
     failed = replace(recording, failure=code, lease_owner=None, lease_until=None, idempotency=kept)
     if not tx.recordings.swap(failed, expected=recording):
         return False

@@ -10,6 +10,8 @@ Rules upheld here:
 - KEK(n) is destroyed only when no store has the epoch n any more (F28).
 - Every step can be repeated: resume() finishes from whatever state a crash left (F29), and of two processes that
   rotate at once the second helps the first.
+- The end of an epoch is written when it begins; what is set later brings it nearer, never farther. A date is told
+  only where that end is written, no ended epoch waits for its destruction, and it has not passed (M15).
 """
 
 from __future__ import annotations
@@ -18,14 +20,17 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
-from sottovoce.errors import Conflict, KeyUnavailable
-from sottovoce.model.keys import KEY_BYTES, EpochRow
+from sottovoce.errors import Conflict, KeyUnavailable, SottovoceError
+from sottovoce.model.keys import KEY_BYTES, DestructionPromise, EpochAges, EpochRow, promise_of
 from sottovoce.ports import Clock, Entropy, Keys, KeyStore
 from sottovoce.sealing.keytree import epoch_key_context, rewrap_rows
 
-REWRAP_BATCH = 5_000  # rows in one transaction: about a tenth of a second under the lock
+REWRAP_BATCH = 5_000  # rows in one transaction at most; the more, the fewer waits for the disk
+REWRAP_FIRST, REWRAP_FLOOR = 2_000, 500
+LOCKED_S = 0.1  # how long a transaction should keep writers waiting: after a longer one come fewer rows
 
 Progress = Callable[[int, int], None]  # rows re-wrapped so far, rows there were
 Step = Callable[[str], None]  # name of the step that was just done (fault tests stop here)
@@ -76,6 +81,7 @@ class Epochs:
     clock: Clock
     tenant: str
     ek_cache_s: float
+    ages: EpochAges
     _cache: _EpochKeyCache = field(default_factory=_EpochKeyCache, init=False, repr=False, compare=False)
 
     def stores(self) -> tuple[tuple[str, KeyStore], tuple[str, KeyStore]]:
@@ -90,7 +96,7 @@ class Epochs:
             self.provider.create(epoch)
         for name, store in self.stores():
             if not store.epochs():
-                self._begin(name, store, epoch)
+                self._begin(name, store, epoch, at=self.clock.now())
 
     def current_epoch(self) -> int:
         """The number of today's epoch (of the store that is ahead, while a rotation begins)."""
@@ -122,31 +128,31 @@ class Epochs:
                 raise EpochGone from None
             raise
 
-    def rotate(self, *, progress: Progress | None = None, step: Step | None = None) -> RotationReport:
+    def rotate(
+        self, *, at: datetime | None = None, progress: Progress | None = None, step: Step | None = None
+    ) -> RotationReport:
         """Begin a new epoch, re-wrap every live row, destroy the KEKs of the epochs before.
 
         Readers and writers go on meanwhile. KeyUnavailable where the provider does not open the current epoch:
-        then nothing was changed.
+        then nothing was changed. `at`: the time that the new epoch begins by.
         """
-        tell = step or _tell_nobody
-        resumed = self.resume(step=step)
-        before = self.current_epoch()
-        self._check_all_open()
-        self.provider.create(before + 1)
-        tell("kek_created")
-        rows = self._finish(before + 1, self._counter(progress), tell)
-        if resumed is None:
-            return RotationReport(before, before + 1, rows)
-        return RotationReport(resumed.before, before + 1, resumed.rows + rows)
+        resumed = self.resume(at=at, step=step)
+        return self._rotate(resumed, at=at or self.clock.now(), progress=progress, step=step)
 
-    def resume(self, *, step: Step | None = None) -> RotationReport | None:
+    def rotate_due(self, now: datetime) -> RotationReport | None:
+        """Finish what was interrupted, then rotate where the epoch is due; None where nothing was to be done. Of two
+        processes that find one epoch due, one ends it."""
+        resumed = self.resume(at=now)
+        return self._rotate(resumed, at=now) if self.is_due(now) else resumed
+
+    def resume(self, *, at: datetime | None = None, step: Step | None = None) -> RotationReport | None:
         """Finish a rotation that was interrupted; None where there is none. To be called when a home is opened."""
         if not self.is_pending():
             return None
         before = min(row.epoch for _, store in self.stores() for row in store.epochs())
         target = max((self.current_epoch(), *self.provider.epochs()))
         self._check_all_open()
-        rows = self._finish(target, self._counter(None), step or _tell_nobody)
+        rows = self._finish(target, at or self.clock.now(), self._counter(None), step or _tell_nobody)
         return RotationReport(before, target, rows)
 
     def is_pending(self) -> bool:
@@ -156,17 +162,77 @@ class Epochs:
             return False  # not set up yet
         return len(set.union(*in_stores)) > 1 or not set(self.provider.epochs()) <= set.union(*in_stores)
 
+    # --- age ----------------------------------------------------------------------------------------------------
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether a sweep has to end the epoch by its age. Asks no provider."""
+        return any(row.current and self.ages.is_due(row, now) for row in self._rows())
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Whether an epoch stands whose promised end has passed: an alarm. Asks no provider."""
+        return any(self.ages.is_overdue(row, now) for row in self._rows())
+
+    def due_at(self) -> datetime | None:
+        """When a sweep will end the epoch by its age; None where no age is set."""
+        return min(
+            (at for row in self._rows() if row.current and (at := self.ages.due_at(row))), default=None
+        )
+
+    def has_at_most(self, rows: int) -> bool:
+        """Whether a rotation would move so many rows or fewer; reads no more than that."""
+        for _, store in self.stores():
+            for row in store.epochs():
+                rows -= len(store.rows_in_epoch(row.epoch, limit=rows + 1))
+                if rows < 0:
+                    return False
+        return True
+
+    def destroyed_by(self, at: datetime) -> DestructionPromise:
+        """Until when a copy of the key store opens what is erased at `at`; never fails for the provider's sake."""
+        return promise_of(
+            self._rows(), at, certain=not self._has_old_keks(), wait=self.provider.destruction_wait(),
+            fate=self.provider.describe()["destruction"],
+        )  # fmt: skip
+
+    def _has_old_keks(self) -> bool:
+        """Whether a KEK older than every epoch is left, or the provider does not say."""
+        try:
+            keks = self.provider.epochs()
+        except SottovoceError:
+            return True
+        oldest = min((row.epoch for row in self._rows()), default=0)
+        return any(epoch < oldest for epoch in keks)
+
+    def _rows(self) -> list[EpochRow]:
+        return [row for _, store in self.stores() for row in store.epochs()]
+
+    # --- steps --------------------------------------------------------------------------------------------------
+
+    def _rotate(
+        self, resumed: RotationReport | None, *, at: datetime, progress: Progress | None = None,
+        step: Step | None = None,
+    ) -> RotationReport:  # fmt: skip
+        tell = step or _tell_nobody
+        before = self.current_epoch()
+        self._check_all_open()
+        self.provider.create(before + 1)
+        tell("kek_created")
+        rows = self._finish(before + 1, at, self._counter(progress), tell)
+        if resumed is None:
+            return RotationReport(before, before + 1, rows)
+        return RotationReport(resumed.before, before + 1, resumed.rows + rows)
+
     def _check_all_open(self) -> None:
         """Every EK has to open before anything is changed: a lost KEK or a mistyped passphrase ends it here."""
         for name, store in self.stores():
             for row in store.epochs():
                 self.epoch_key(name, row)
 
-    def _finish(self, target: int, count: Callable[[int], int], tell: Step) -> int:
+    def _finish(self, target: int, at: datetime, count: Callable[[int], int], tell: Step) -> int:
         """From any state between two epochs to `target` alone; rows re-wrapped. Every step can be repeated."""
         for name, store in self.stores():
             if current_row(store).epoch < target:
-                self._begin(name, store, target)
+                self._begin(name, store, target, at=at)
                 tell(f"epoch_begun:{name}")
         for name, store in self.stores():
             for old in [row for row in store.epochs() if not row.current]:
@@ -181,7 +247,8 @@ class Epochs:
     def _rewrap_epoch(
         self, name: str, store: KeyStore, old: EpochRow, count: Callable[[int], int], tell: Step
     ) -> None:
-        while rows := store.rows_in_epoch(old.epoch, limit=REWRAP_BATCH):
+        batch = min(REWRAP_FIRST, REWRAP_BATCH)
+        while rows := store.rows_in_epoch(old.epoch, limit=batch):
             new = current_row(store)
             moved = rewrap_rows(
                 rows,
@@ -190,7 +257,9 @@ class Epochs:
                 new_epoch=new.epoch,
                 random_bytes=self.random_bytes,
             )
+            began_s = self.clock.monotonic_s()
             count(store.rewrap(moved, from_epoch=old.epoch))
+            batch = _next_batch(batch, took_s=self.clock.monotonic_s() - began_s)
             tell(f"rewrapped:{name}")
 
     def _destroy_unused_keks(self, tell: Step) -> None:
@@ -201,11 +270,11 @@ class Epochs:
                 self.provider.destroy(epoch)
                 tell("kek_destroyed")
 
-    def _begin(self, name: str, store: KeyStore, epoch: int) -> None:
+    def _begin(self, name: str, store: KeyStore, epoch: int, *, at: datetime) -> None:
         context = epoch_key_context(tenant=self.tenant, store=name, epoch=epoch)
         wrapped_ek = self.provider.wrap(epoch, self.random_bytes(KEY_BYTES), context)
         try:
-            store.begin_epoch(epoch, wrapped_ek, at=self.clock.now())
+            store.begin_epoch(epoch, wrapped_ek, at=at, ends_by=self.ages.promise(at))
         except Conflict:
             if not any(row.epoch >= epoch for row in store.epochs()):
                 raise  # else another process began it at the same time: its EK stands, ours is forgotten
@@ -223,6 +292,12 @@ class Epochs:
             return done
 
         return count
+
+
+def _next_batch(batch: int, *, took_s: float) -> int:
+    """How many rows the next transaction may have, by how long this one took."""
+    fitting = int(batch * min(1.25, LOCKED_S / max(took_s, 1e-6)))
+    return min(REWRAP_BATCH, max(REWRAP_FLOOR, fitting))
 
 
 def current_row(store: KeyStore) -> EpochRow:

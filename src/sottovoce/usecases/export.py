@@ -24,6 +24,7 @@ from sottovoce.model.event import AuditEvent
 from sottovoce.model.features import Embedding, FeatureVector, Insight, Quality
 from sottovoce.model.mark import Mark, keeps
 from sottovoce.model.purpose import SUBJECT_ACCESS, PurposeGrant
+from sottovoce.model.recipient import DisclosureForm, KnownAs
 from sottovoce.model.record import Decision, SealedRecord, StoredReceipt
 from sottovoce.model.recording import Recording
 from sottovoce.model.request import Case, ErasureRequest
@@ -34,6 +35,7 @@ from sottovoce.usecases.access_log import AccessEntry, AccessLog, MarkView, noth
 from sottovoce.usecases.consent import open_evidence
 from sottovoce.usecases.export_files import Content, SessionCopy, members
 from sottovoce.usecases.group import GroupCommit
+from sottovoce.usecases.handover import DisclosureView, RecipientDesk, disclosed
 from sottovoce.usecases.keyring import Keyring
 from sottovoce.usecases.notes import Notes
 from sottovoce.usecases.people import People, locked
@@ -52,6 +54,8 @@ class Export:
     data: bytes = field(repr=False)
     counts: dict[str, int]
     made_at: datetime
+    handed: KnownAs | None = None
+    sessions: tuple[str, ...] = ()  # that are in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ class _Held:
     requests: tuple[ErasureRequest, ...]
     events: tuple[AuditEvent, ...]
     entries: tuple[AccessEntry, ...]
+    recipients: tuple[DisclosureView, ...]
+    notes: Mapping[str, str | None] = field(repr=False)  # id of a disclosure -> what was noted with it
     now: datetime
 
 
@@ -89,18 +95,21 @@ class Exports:
     identity_document: Callable[[], str]  # the public identity, put beside for convenience
     tenant: str
 
-    def export(self, subject: str, *, sealed_to: str | None = None, caller: Caller) -> Export:
+    def export(
+        self, subject: str, *, sealed_to: str | None = None, desk: RecipientDesk | None = None, caller: Caller
+    ) -> Export:
         """Everything of a person as one package. NotFound where nothing is held, Conflict where they are being erased.
-        `sealed_to`: id of the recipient key that the package is going to be sealed to, for the audit log."""
+        `sealed_to`: id of the recipient key that the package is going to be sealed to, for the audit log. `desk`: of
+        the recipient that it is handed to, at the person's wish (GDPR 20(2)); written down before it is opened."""
         with self.database.read() as tx:
             person = self.people.find(tx, subject)
         if person is None:
             raise nothing_held()
         try:
-            self._note(person, sealed_to, caller=caller)
+            handed = self._note(person, sealed_to, desk, caller=caller)
             with self.database.read() as tx:
                 held = self._read(tx, person.id)
-            return self._package(held)
+            return self._package(held, handed)
         except KeyUnavailable as error:
             if error.reason != "key_destroyed" or self.still_there(person.id):
                 raise
@@ -112,20 +121,37 @@ class Exports:
             person = tx.subjects.get(subject_id)
         return person is not None and person.state is SubjectState.ACTIVE
 
-    def check(self, subject_id: str) -> None:
-        """Conflict where an erasure has come first."""
-        if not self.still_there(subject_id):
+    def check(self, made: Export) -> None:
+        """Conflict where an erasure has come first, of the person or of a session that is in the package."""
+        if not self.still_there(made.subject_id):
             raise _erased_meanwhile()
+        with self.database.read() as tx:
+            there = {r.id for r in tx.recordings.of_subject(made.subject_id) if r.erase_request_id is None}
+        if not there.issuperset(made.sessions):
+            raise Conflict(
+                "A session was erased while the package was made; it is not handed out.",
+                hint="Export once more.",
+                reason="session_erased",
+            )
 
-    def _note(self, person: Subject, sealed_to: str | None, *, caller: Caller) -> None:
+    def _note(
+        self, person: Subject, sealed_to: str | None, desk: RecipientDesk | None, *, caller: Caller
+    ) -> KnownAs | None:
         scribe = self.trail.of(person.id, caller=caller)
 
-        def write(tx: UnitOfWork) -> None:
+        def write(tx: UnitOfWork) -> KnownAs | None:
             locked(tx, person.id)
             details = {"sealed_to": sealed_to} if sealed_to else {"form": "zip"}
             scribe.write(tx, "person.exported", purpose=SUBJECT_ACCESS, details=details)
+            if desk is None:
+                return None
+            sessions = [recording.id for recording in tx.recordings.of_subject(person.id)]
+            return desk.hand_over(
+                tx, person.id, sessions, purpose=SUBJECT_ACCESS, what="everything", whole=True,
+                form=DisclosureForm.PACKAGE, scribe=scribe,
+            )  # fmt: skip
 
-        self.reads.run(write)
+        return self.reads.run(write)
 
     # --- reading ---------------------------------------------------------------------------------------
 
@@ -144,10 +170,19 @@ class Exports:
             decisions=tuple(one for r in recordings for one in tx.records.decisions_of_session(r.id)),
             receipts=tx.receipts.of_subject(subject_id), marks=tx.marks.of_subject(subject_id),
             cases=tx.cases.of_subject(subject_id), requests=tuple(r for r in requests if r is not None),
-            events=tx.events.of_pseudonym(name), entries=self.access.entries(tx, subject_id), now=tx.now(),
+            events=tx.events.of_pseudonym(name), entries=self.access.entries(tx, subject_id),
+            recipients=disclosed(
+                tx, subject_id, keyring=self.keyring, tenant=self.tenant,
+                open_note=lambda row: self.notes.open(subject_id, row.id, "disclosure", row.note),
+            ),
+            notes={
+                row.id: self.notes.open(subject_id, row.id, "disclosure", row.note)
+                for row in tx.recipients.disclosures_of(subject_id)
+            },
+            now=tx.now(),
         )  # fmt: skip
 
-    def _package(self, held: _Held) -> Export:
+    def _package(self, held: _Held, handed: KnownAs | None) -> Export:
         opened = _Opened(self, held)
         content = opened.content()
         files = members(content)
@@ -160,6 +195,8 @@ class Exports:
                 files[f"receipts/{request.id}.json"] = request.receipt.encode()
         for notice in content.notices:
             files[f"notices/{notice.id}.txt"] = notice.text
+        if handed is not None:
+            files["recipient.json"] = portable.to_json(handed_json(handed))
         files["identity.json"] = self.identity_document().encode()
         about: dict[str, JsonValue] = {
             "tenant": self.tenant, "subject_id": held.person.id, "made_at": held.now.isoformat(),
@@ -169,7 +206,8 @@ class Exports:
             "files": len(files), "sessions": len(held.recordings), "records": len(held.records),
             "consents": len(held.consents), "receipts": len(held.receipts), "access log": len(held.entries),
         }  # fmt: skip
-        return Export(held.person.id, data, counts, held.now)
+        whole = tuple(one.id for one in held.recordings if one.erase_request_id is None)
+        return Export(held.person.id, data, counts, held.now, handed, whole)
 
 
 class _Opened:
@@ -195,6 +233,7 @@ class _Opened:
             sessions=tuple(self._sessions[recording.id] for recording in held.recordings),
             retention=dict(self._exports.vault.retention.days), entries=held.entries,
             marks=tuple(self._mark(mark) for mark in held.marks), cases=held.cases, receipts=held.receipts,
+            recipients=held.recipients,
         )  # fmt: skip
 
     def rows(self, table: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -228,6 +267,8 @@ class _Opened:
             values["marks", mark.id, "detail"] = opened
         for case in held.cases:
             values["cases", case.id, "identity"] = self._proof(case)
+        for disclosure_id, note in held.notes.items():
+            values["disclosures", disclosure_id, "note"] = note
         for entry in held.events:
             values["events", entry.id, "details"] = exports.trail.open_details(entry)
 
@@ -296,6 +337,11 @@ class _Opened:
             return None
         self._values["decisions", decision.id, "body"] = opened
         return opened
+
+
+def handed_json(handed: KnownAs) -> dict[str, object]:
+    """The names under which the recipient's feed will speak of what is handed over."""
+    return {"recipient": handed.recipient_id, "subject": handed.subject, "sessions": dict(handed.sessions)}
 
 
 def features_json(vector: FeatureVector, quality: Quality | None) -> dict[str, object]:

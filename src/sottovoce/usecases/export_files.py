@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sottovoce.model.consent import ConsentEvent, NoticeVersion, PurposeConsent
 from sottovoce.model.features import FEATURE_NAMES, Embedding, FeatureVector, Insight, Quality
+from sottovoce.model.inference import Inference, is_inference
 from sottovoce.model.purpose import PURPOSES
 from sottovoce.model.record import Decision, SealedRecord, StoredReceipt
 from sottovoce.model.recording import Recording
@@ -22,19 +23,26 @@ from sottovoce.usecases.access_log import (
     entries_table,
     marks_table,
     moment,
+    recipients_table,
+    said_words,
 )
+from sottovoce.usecases.handover import DisclosureView
 from sottovoce.usecases.portable import PACKAGE_FORMAT, to_json
 from sottovoce.voice.meanings import MEANINGS
 
+NO_RECIPIENTS = (
+    "Nothing of you was handed to anybody, as far as is written down in this service. Who opened it here, and for "
+    "what, is in the access log."
+)
 RECIPIENTS = (
-    "Nobody outside the operator of this service receives your data from it. Who opened it here, and for what, is in "
-    "the access log."
+    "Each of these was handed what stands beside it. When you have something erased, restricted or corrected here, or "
+    "take a consent back, they are told. Each knows you by a name of its own, which you can tell it when you ask it."
 )
 _KIND_WORDS = {
     "features": "88 numbers that describe the sound of the voice",
     "insight": "the voice profile in plain words",
     "embedding": "768 numbers that characterise the voice and can identify the speaker",
-    "decision": "which rule or model said something of a recording",
+    "decision": "which rule or model said what of a recording",
 }
 
 
@@ -69,6 +77,7 @@ class Content:
     marks: tuple[MarkView, ...]
     cases: tuple[Case, ...]
     receipts: tuple[StoredReceipt, ...]
+    recipients: tuple[DisclosureView, ...] = ()
 
 
 def members(content: Content) -> dict[str, bytes]:
@@ -80,7 +89,9 @@ def members(content: Content) -> dict[str, bytes]:
         "features.csv": _csv(("session_id", "profile", "version", *FEATURE_NAMES), _feature_rows(content)),
         "features_explained.csv": _csv(("feature", "meaning"), MEANINGS.items()),
         "insights.csv": _csv(_INSIGHT_COLUMNS, _insight_rows(content)),
+        "inferences.csv": _csv(_INFERENCE_COLUMNS, _inference_rows(content)),
         "consents.csv": _csv(_CONSENT_COLUMNS, _consent_rows(content)),
+        "recipients.csv": _csv(_RECIPIENT_COLUMNS, (_recipient_row(one) for one in content.recipients)),
         "access_log.csv": _csv(_ENTRY_COLUMNS, (_entry_row(entry) for entry in content.entries)),
     }
 
@@ -96,7 +107,8 @@ def data(content: Content) -> dict[str, object]:
         "tenant": content.tenant,
         "subject_id": content.subject_id,
         "name": content.name,
-        "recipients": RECIPIENTS,
+        "recipients": [_plain(asdict(one)) for one in content.recipients],
+        "recipients_in_words": RECIPIENTS if content.recipients else NO_RECIPIENTS,
         "retention_days": dict(content.retention),
         "purposes": [_purpose(state) for state in content.states],
         "consents": [_consent(event, content.evidence.get(event.id)) for event in content.consents],
@@ -175,7 +187,7 @@ def _case(case: Case) -> dict[str, object]:
         "id": case.id, "kind": str(case.kind), "article": CASE_ARTICLES[case.kind], "state": str(case.state),
         "received_at": _iso(case.received_at), "ended_at": _iso(case.ended_at), "outcome": case.outcome,
         "extension_reason": case.extension_reason, "refusal_reason": case.refusal_reason,
-        "identity_method": case.identity_method,
+        "identity_method": case.identity_method, "decision_id": case.decision_id,
     }  # fmt: skip
 
 
@@ -211,9 +223,16 @@ _SESSION_COLUMNS = (
     "audio",
 )
 _INSIGHT_COLUMNS = ("session_id", "model", "name", "title", "value", "unit", "meaning")
+_INFERENCE_COLUMNS = (
+    "session_id", "decision_id", "purpose", "attribute", "value", "confidence", "label_set", "percent", "model_sha256",
+    "feature_sha256", "at", "expires_at", "guarantee", "not_for",
+)  # fmt: skip
 _CONSENT_COLUMNS = (
     "id", "purpose", "action", "occurred_at", "recorded_at", "channel", "notice_version", "locale", "notice_sha256",
     "evidence",
+)  # fmt: skip
+_RECIPIENT_COLUMNS = (
+    "at", "recipient", "recipient_kind", "recipient_id", "purpose", "what", "form", "session_id", "known_as", "note",
 )  # fmt: skip
 _ENTRY_COLUMNS = ("at", "what", "kind", "actor", "channel", "purpose", "outcome", "session_id")
 
@@ -256,6 +275,24 @@ def _insight_rows(content: Content) -> Iterable[tuple[object, ...]]:
             yield copy.recording.id, model, item.name, item.title, item.value, item.unit, item.meaning
 
 
+def _inferences(copy: SessionCopy) -> Iterable[tuple[Decision, Inference]]:
+    """What models said of a session, where a key opens it."""
+    for decision, opened in copy.decisions:
+        if is_inference(decision.purpose) and opened is not None:
+            lists = {name: tuple(value) for name, value in opened.items() if isinstance(value, list | tuple)}
+            yield decision, Inference(**{**opened, **lists})  # type: ignore[arg-type]
+
+
+def _inference_rows(content: Content) -> Iterable[tuple[object, ...]]:
+    for copy in content.sessions:
+        for decision, said in _inferences(copy):
+            yield (
+                copy.recording.id, decision.id, decision.purpose, said.attribute, said.value, said.confidence,
+                None if said.label_set is None else " ".join(said.label_set), said.percent, said.model_sha256,
+                said.feature_sha256, _iso(decision.at), _iso(decision.expires_at), said.guarantee, said.not_for,
+            )  # fmt: skip
+
+
 def _consent_rows(content: Content) -> Iterable[tuple[object, ...]]:
     notices = {notice.id: notice for notice in content.notices}
     for event in content.consents:
@@ -265,6 +302,13 @@ def _consent_rows(content: Content) -> Iterable[tuple[object, ...]]:
             notice.version if notice else None, notice.locale if notice else None, notice.sha256 if notice else None,
             content.evidence.get(event.id),
         )  # fmt: skip
+
+
+def _recipient_row(one: DisclosureView) -> tuple[object, ...]:
+    return (
+        _iso(one.at), one.recipient, one.recipient_kind, one.recipient_id, one.purpose, one.what, one.form,
+        one.session_id, one.known_as, one.note,
+    )  # fmt: skip
 
 
 def _entry_row(entry: AccessEntry) -> tuple[object, ...]:
@@ -297,7 +341,8 @@ def page(content: Content) -> str:
             ("What", "Days"), [(_KIND_WORDS.get(k, k), days) for k, days in content.retention.items()]
         ),
         pages.heading("Who receives it"),
-        pages.paragraph(RECIPIENTS),
+        pages.paragraph(RECIPIENTS if content.recipients else NO_RECIPIENTS),
+        *([recipients_table(content.recipients)] if content.recipients else []),
         pages.heading("Your sessions"),
         *(part for copy in content.sessions for part in _session_parts(copy)),
         *([] if content.sessions else [pages.paragraph("None.")]),
@@ -353,6 +398,19 @@ def _session_parts(copy: SessionCopy) -> list[str]:
         made = f"Made by {copy.insight.version} (table {copy.insight.model_sha256[:16]}…)."
         items = [(item.title, item.shown, item.meaning) for item in copy.insight.items]
         parts += [pages.paragraph(made), pages.table(("What", "Value", "Meaning"), items)]
+    inferred = [
+        (
+            said.attribute.replace("_", " "),
+            said_words(said),
+            decision.purpose,
+            said.guarantee,
+            f"Not for: {said.not_for}",
+        )
+        for decision, said in _inferences(copy)
+    ]
+    if inferred:
+        heads = ("Inferred by a model", "It said", "Purpose", "Privacy guarantee of its training", "")
+        parts.append(pages.table(heads, inferred))
     kept = [(_KIND_WORDS.get(record.kind, record.kind), moment(due)) for record, due in copy.records]
     parts.append(pages.table(("Kept", "Until"), kept, empty="No result is kept of it."))
     return parts

@@ -5,6 +5,10 @@ Rules upheld here:
 2. An outside checkpoint counts after its signature has been checked against the pinned identity; so does a stored one.
 3. Looking at entries is an entry of its own, committed before anything is shown (law 2).
 4. A proof speaks of one entry and shows no other.
+5. A home that went on from a backup has an older log than a witness may have seen. Where the tombstones say so, signed,
+   a checkpoint beyond that backup is neither a fit nor an attack that nobody explains: it has an outcome of its own.
+   Up to the backup everything has to fit; and a checkpoint that stands, in what is given, behind one of the time after
+   the restore is not of the time before it.
 """
 
 from __future__ import annotations
@@ -18,9 +22,10 @@ from sottovoce.audit.checkpoint import Checkpoint, Proof
 from sottovoce.audit.rows import canonical_row, event_row
 from sottovoce.audit.verification import Claim, LogReport, verify_log
 from sottovoce.errors import IntegrityError, NotFound, SottovoceError, UsageError
+from sottovoce.model.backup import RestorePoint
 from sottovoce.model.event import AuditEvent
 from sottovoce.model.log import EventRow, SignedCheckpoint
-from sottovoce.model.outcome import AuditLine, AuditProof, AuditReport, AuditSummary, WitnessState
+from sottovoce.model.outcome import AuditLine, AuditProof, AuditReport, AuditSummary, RolledBack, WitnessState
 from sottovoce.model.subject import Caller
 from sottovoce.ports import Database, UnitOfWork
 from sottovoce.sealing import pseudonym
@@ -63,6 +68,7 @@ class Inspection:
     sequencer: Sequencer
     witnessing: Witnessing
     pinned: Callable[[], Pinned]
+    restores: Callable[[], Sequence[RestorePoint]] = tuple  # what the tombstones say, oldest first
 
     # --- verifying -------------------------------------------------------------------------------------
 
@@ -75,26 +81,31 @@ class Inspection:
             signed, spoiled = _claims(tx, pinned)
             cuts, wrong_cut = _cut_claims(tx, pinned)
             waiting = tx.events.waiting(limit=_PAGE)
-            claims = [*signed, *cuts, *(Claim(each.size, each.root, outside=True) for each in given)]
+            restores = _standing(self.restores())
+            fitting, rolled_back = _without_rolled_back(tx, given, restores)
+            claims = [*signed, *cuts, *(Claim(point.size, point.root) for point in restores)]
+            claims += [Claim(each.size, each.root, outside=True) for each in fitting]
             found = verify_log(
                 tx.events.pages(), waiting, claims=claims, nodes=tx.log.all_nodes(), archived=_archived(tx)
             )
             if (spoiled or wrong_cut) and found.intact:
                 found = replace(found, problem=spoiled or wrong_cut)
-            return self._reported(tx, found, waiting, given, len(signed))
+            return self._reported(tx, found, waiting, given, len(signed), rolled_back)
 
     def _reported(
-        self, tx: UnitOfWork, found: LogReport, waiting: Sequence[EventRow], given: Sequence[Checkpoint], signed: int
+        self, tx: UnitOfWork, found: LogReport, waiting: Sequence[EventRow], given: Sequence[Checkpoint], signed: int,
+        rolled_back: RolledBack | None,
     ) -> AuditReport:  # fmt: skip
         witnessed = max([found.agreed_outside or 0, *(self._taken(tx))])
         first, since = _first_after(tx, witnessed)
         return AuditReport(
             intact=found.intact, events=found.events, unsequenced=found.unsequenced, first_bad=found.first_bad,
-            problem=found.problem, head=found.head, evidence=_evidence(found, signed, given, tx.log.archived()),
+            problem=found.problem, head=found.head,
+            evidence=_evidence(found, signed, given, tx.log.archived(), rolled_back),
             between=found.between, root=found.root.hex(), checkpoints=signed,
             compared=max((each.size for each in given), default=None),
             waiting_since=_time(waiting[0]) if waiting else None, unwitnessed_from=first, unwitnessed_since=since,
-            archived=tx.log.archived(),
+            archived=tx.log.archived(), rolled_back=rolled_back,
         )  # fmt: skip
 
     def _taken(self, tx: UnitOfWork) -> list[int]:
@@ -197,12 +208,63 @@ class Inspection:
 def alarms(verification: AuditReport, witnesses: Iterable[WitnessState]) -> tuple[str, ...]:
     """What a person has to see to."""
     found = [] if verification.intact else [f"the log is not what was written: {verification.problem}"]
+    if verification.rolled_back is not None:
+        found.append(said_of(verification.rolled_back))
     for state in witnesses:
         if state.lags:
             found.append(
                 f"the witness {state.witness} lags: a checkpoint waits since {_said(state.waiting_since)}"
             )
     return tuple(found)
+
+
+def said_of(rolled_back: RolledBack) -> str:
+    """In plain words."""
+    return (
+        f"a checkpoint held outside covers {rolled_back.covered} entries; this home was restored at "
+        f"{_said(rolled_back.at)} from the backup {rolled_back.backup}, which had {rolled_back.kept}: what was written "
+        "between is lost, and what stands here after it was written since"
+    )
+
+
+def _standing(restores: Sequence[RestorePoint]) -> list[RestorePoint]:
+    """Those that are signed, but for those that a later restore has taken back as well."""
+    signed = [point for point in restores if point.signed]
+    return [
+        point
+        for number, point in enumerate(signed)
+        if all(later.size >= point.size for later in signed[number + 1 :])
+    ]
+
+
+def _without_rolled_back(
+    tx: UnitOfWork, given: Sequence[Checkpoint], restores: Sequence[RestorePoint]
+) -> tuple[list[Checkpoint], RolledBack | None]:
+    """The given checkpoints that have to fit, and the largest that a restore explains (rule 5)."""
+    kept: list[Checkpoint] = []
+    largest: RolledBack | None = None
+    seen_since = 0  # size of the largest one so far that fits
+    for each in given if restores else ():
+        point = next((one for one in reversed(restores) if seen_since <= one.size < each.size), None)
+        if _fits(tx, each):
+            seen_since = max(seen_since, each.size)
+        elif point is not None:
+            if largest is None or each.size > largest.covered:
+                largest = RolledBack(each.size, point.size, point.at, point.backup)
+            continue
+        kept.append(each)
+    return (kept if restores else list(given)), largest
+
+
+def _fits(tx: UnitOfWork, said: Checkpoint) -> bool:
+    """By the stored tree, which verification checks; cheap."""
+    head = tx.events.head()
+    if head is None or said.size > head[0]:
+        return False
+    try:
+        return tree.load_frontier(said.size, stored_nodes(tx)).root() == said.root
+    except IntegrityError:
+        return False
 
 
 def _claims(tx: UnitOfWork, pinned: Pinned) -> tuple[list[Claim], str]:
@@ -247,7 +309,9 @@ def _archived(tx: UnitOfWork) -> Iterator[Sequence[bytes]]:
         yield tx.events.leaves(start, min(start + _PAGE, last))
 
 
-def _evidence(found: LogReport, signed: int, given: Sequence[Checkpoint], archived: int) -> str:
+def _evidence(
+    found: LogReport, signed: int, given: Sequence[Checkpoint], archived: int, rolled_back: RolledBack | None
+) -> str:
     """Plain words on what was compared with what."""
     if found.events == found.unsequenced == 0 and found.intact:
         return NO_EVIDENCE
@@ -264,6 +328,8 @@ def _evidence(found: LogReport, signed: int, given: Sequence[Checkpoint], archiv
             f"{text}; a cut tail or a whole new chain shows only against a checkpoint kept elsewhere: "
             "give one, or a receipt, with --since"
         )
+    if rolled_back is not None and found.intact:
+        return f"{text}; {said_of(rolled_back)}"
     if found.agreed_outside is None:
         return f"{text}; compared with a checkpoint held outside, which does not fit"
     return f"{text}; the first {found.agreed_outside} are those of a checkpoint held outside"

@@ -14,10 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
 
 from sottovoce.errors import Conflict, KeyUnavailable, UsageError
-from sottovoce.model.keys import KEY_BYTES, SUBJECT_KEY_CLASSES, KeyKind, KeyRow
+from sottovoce.model.keys import (
+    KEY_BYTES,
+    SUBJECT_KEY_CLASSES,
+    DestructionPromise,
+    EpochAges,
+    KeyKind,
+    KeyRow,
+)
 from sottovoce.ports import Clock, Entropy, Keys, KeyStore
 from sottovoce.sealing.keytree import INNER_KINDS, unwrap_row, wrap_row
 from sottovoce.sealing.pseudonym import audit_pseudonym
@@ -54,6 +62,15 @@ class EpochStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class EpochAge:
+    """Where the age of the current epoch stands."""
+
+    due_at: datetime | None  # when a sweep ends it; None: by hand only
+    due: bool
+    overdue: bool  # its promised end has passed, and it stands: an alarm
+
+
+@dataclass(frozen=True, slots=True)
 class KeysStatus:
     """What `keys status` shows; no key, no id of a person."""
 
@@ -76,6 +93,7 @@ class Keyring:
     clock: Clock
     tenant: str = "default"
     ek_cache_s: float = 300.0
+    epoch_days: int = 0  # after so many a sweep ends the epoch; 0: it ends when somebody rotates
     _epochs: Epochs = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -87,6 +105,7 @@ class Keyring:
             clock=self.clock,
             tenant=self.tenant,
             ek_cache_s=self.ek_cache_s,
+            ages=EpochAges(self.epoch_days),
         )
         object.__setattr__(self, "_epochs", epochs)
 
@@ -150,6 +169,13 @@ class Keyring:
         secrets = {key.key_id: self.random_bytes(KEY_BYTES) for key in keys}
         self._retrying(lambda: self._insert(keys, secrets))
         return secrets
+
+    def adopt_key(self, key: NewKey, secret: bytes) -> None:
+        """A row for a key that somebody else has drawn (the content key of a client-sealed recording), durable when
+        this returns. UsageError unless it has 32 bytes; else as new_key()."""
+        if len(secret) != KEY_BYTES:
+            raise UsageError(f"A key has {KEY_BYTES} bytes.")
+        self._retrying(lambda: self._insert((key,), {key.key_id: secret}))
 
     def open_key(self, key_id: str) -> bytes:
         """The 32-byte key of a row; KeyUnavailable (reason `key_destroyed`) where the row is gone."""
@@ -217,17 +243,46 @@ class Keyring:
 
     # --- epochs -----------------------------------------------------------------------------------------------
 
-    def rotate(self, *, progress: Progress | None = None, step: Step | None = None) -> RotationReport:
+    def rotate(
+        self, *, at: datetime | None = None, progress: Progress | None = None, step: Step | None = None
+    ) -> RotationReport:
         """Begin a new epoch, re-wrap every live row, destroy the KEKs of the epochs before; see usecases/epochs.py.
 
         Readers and writers go on meanwhile. KeyUnavailable where the provider does not open the current epoch:
-        then nothing was changed.
+        then nothing was changed. `at`: the time that the new epoch begins by (now, where it is not given).
         """
-        return self._epochs.rotate(progress=progress, step=step)
+        return self._epochs.rotate(at=at, progress=progress, step=step)
 
-    def resume_rotation(self, *, step: Step | None = None) -> RotationReport | None:
+    def rotate_due(self, now: datetime) -> RotationReport | None:
+        """Finish what was interrupted, and end the epoch where its age is due; None where neither was to be done."""
+        return self._epochs.rotate_due(now)
+
+    def resume_rotation(
+        self, *, at: datetime | None = None, step: Step | None = None
+    ) -> RotationReport | None:
         """Finish a rotation that was interrupted; None where there is none. To be called when a home is opened."""
-        return self._epochs.resume(step=step)
+        return self._epochs.resume(at=at, step=step)
+
+    def is_rotation_pending(self) -> bool:
+        """Whether a rotation was begun and is not finished: running now, or interrupted."""
+        return self._epochs.is_pending()
+
+    def epoch_age(self, now: datetime) -> EpochAge:
+        """Where the age of the epoch stands; asks no provider."""
+        epochs = self._epochs
+        return EpochAge(epochs.due_at(), epochs.is_due(now), epochs.is_overdue(now))
+
+    def is_rotation_small(self, rows: int) -> bool:
+        """Whether a rotation would move so many rows or fewer."""
+        return self._epochs.has_at_most(rows)
+
+    def destroyed_by(self, at: datetime) -> DestructionPromise:
+        """Until when a copy of the key store opens what is erased at `at`, for receipts, manifests and status pages.
+
+        Never raises for the provider's sake. No date where rotation by age is off, where the epoch began without a
+        promised end, where a promised end has passed, or where the provider does not say which KEKs are left.
+        """
+        return self._epochs.destroyed_by(at)
 
     def describe_destruction(self) -> str:
         """What destroying a KEK guarantees with this provider, and when, in plain words."""
@@ -342,6 +397,17 @@ class Keyring:
             return operation()
         except EpochGone:
             raise Conflict("The key store changes its epochs too fast.", reason="epoch_retired") from None
+
+    def make_tenant_key(self, name: str) -> bytes:
+        """A new key of the operator, e.g. for a recipient of data. Conflict (reason `key_exists`)."""
+        return self.new_key(NewKey("tenant", TENANT_CLASS, None, self._tenant_key_id(name)))
+
+    def has_tenant_key(self, name: str) -> bool:
+        return self.exists(self._tenant_key_id(name))
+
+    def destroy_tenant_key(self, name: str) -> int:
+        """Destroy it; how many there were."""
+        return self.destroy([self._tenant_key_id(name)])
 
     def _tenant_key_id(self, name: str) -> str:
         return f"ten:{self.tenant}:{name}"

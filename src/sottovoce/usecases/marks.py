@@ -15,15 +15,21 @@ from dataclasses import dataclass, replace
 
 from sottovoce.errors import Conflict, NotFound, UsageError
 from sottovoce.model.ids import RandomBytes, check_id, new_id
+from sottovoce.model.lineage import Leaving
 from sottovoce.model.mark import Mark, MarkKind, check_asker, check_reason
-from sottovoce.model.purpose import CONSENT_PURPOSES, consent_purpose
-from sottovoce.model.subject import Caller, Subject
+from sottovoce.model.purpose import CONSENT_PURPOSES, MODEL_TRAINING, consent_purpose
+from sottovoce.model.recipient import FeedKind
+from sottovoce.model.subject import Caller, Subject, SubjectState
+from sottovoce.model.tombstones import TombstoneEntry, TombstoneKind
 from sottovoce.ports import Database, UnitOfWork
 from sottovoce.usecases.access_log import AccessLog, MarkView, nothing_held
 from sottovoce.usecases.consent import concerned
 from sottovoce.usecases.discard import Discard, mark_failed
+from sottovoce.usecases.feed import correction_cause, tell, tell_mark
+from sottovoce.usecases.lineage import leave
 from sottovoce.usecases.notes import Notes
 from sottovoce.usecases.people import People, locked
+from sottovoce.usecases.promises import MARK_OF_KIND, Promises, of_lift, of_mark
 from sottovoce.usecases.rights import Rights
 from sottovoce.usecases.trail import Trail
 
@@ -61,6 +67,7 @@ class Marks:
     notes: Notes
     discard: Discard
     rights: Rights
+    promises: Promises
     random_bytes: RandomBytes
     tenant: str
 
@@ -71,16 +78,19 @@ class Marks:
         purpose = None if ask.purpose is None else consent_purpose(ask.purpose).id
         if purpose is not None and ask.kind is not MarkKind.OBJECTION:
             raise UsageError("Only an objection is to one purpose.", reason="purpose")
-        with self.database.begin() as tx:
+        with self.promises.begin() as tx:
             person = self._person(tx, ask.subject)
             mark = self._new(tx, person, ask, purpose)
             tx.marks.add(mark)
             stopped = self._stop(tx, person, mark)
+            _leave_training(tx, mark)
+            tell_mark(tx, mark)
             self.trail.of(person.id, caller=caller).write(
                 tx, "mark.placed", purpose=purpose,
                 details={"mark": mark.id, "kind": str(mark.kind), "reason": mark.reason,
                          "session": mark.session_id, "stopped": list(stopped)},
             )  # fmt: skip
+            self.promises.write(tx, of_mark(mark))
         for session_id in stopped:
             self.discard.settle(session_id, caller=caller)
         return MarkOutcome((self.access.mark_view(mark, ask.note),), stopped)
@@ -88,7 +98,7 @@ class Marks:
     def lift(self, mark_id: str, *, kinds: tuple[MarkKind, ...], caller: Caller) -> MarkOutcome:
         """Lift one mark of these kinds; erasures that waited for it are carried out. NotFound."""
         check_id(mark_id, "mark")
-        with self.database.begin() as tx:
+        with self.promises.begin() as tx:
             mark = tx.marks.get(mark_id)
             if mark is None or mark.kind not in kinds:
                 raise NotFound("There is no such mark.", hint="`sottovoce marks --subject ID` lists them.")
@@ -114,6 +124,7 @@ class Marks:
             self.trail.of(person.id, caller=caller).write(
                 tx, "person.rectified", details={"what": "outside id"}
             )
+            tell(tx, person.id, FeedKind.RECTIFIED, cause=correction_cause(self.trail.keyring, person.id))
         self.database.tidy()  # the id that was wrong is in no file of the database any more
 
     def of(self, subject: str) -> tuple[MarkView, ...]:
@@ -124,6 +135,37 @@ class Marks:
                 raise nothing_held()
             marks = tx.marks.of_subject(person.id)
         return tuple(self._view(mark) for mark in marks)
+
+    def repeat(self, tx: UnitOfWork, stone: TombstoneEntry, *, caller: Caller) -> bool:
+        """Place once more a mark that the file of tombstones has and this database has not, without its sealed note, or
+        lift a legal hold; whether there was anything to do."""
+        person = tx.subjects.lock(stone.subject_id or "")
+        if person is None or person.state is SubjectState.ERASING:
+            return False
+        known = tx.marks.get(stone.mark_id or "")
+        if stone.kind is TombstoneKind.HOLD_LIFTED:
+            if known is None or not tx.marks.lift(known.id, at=tx.now()):
+                return False
+            self._write_again(tx, person, "mark.lifted", known, caller=caller)
+            return True
+        gone = stone.session_id is not None and tx.recordings.get(stone.session_id) is None
+        if known is not None or gone:
+            return False
+        mark = Mark(
+            id=stone.mark_id or "", tenant=stone.tenant, subject_id=person.id, session_id=stone.session_id,
+            kind=MARK_OF_KIND[stone.kind], purpose=stone.purpose, reason=stone.reason or "",
+            asked_by=stone.asked_by or "", request_id=stone.request_id, detail=None, placed_at=stone.at,
+        )  # fmt: skip
+        tx.marks.add(mark)
+        self._stop(tx, person, mark)
+        _leave_training(tx, mark)
+        tell_mark(tx, mark)
+        self._write_again(tx, person, "mark.placed", mark, caller=caller)
+        return True
+
+    def _write_again(self, tx: UnitOfWork, person: Subject, kind: str, mark: Mark, *, caller: Caller) -> None:
+        details = {"mark": mark.id, "kind": str(mark.kind), "reason": mark.reason, "session": mark.session_id}
+        self.trail.of_anybody(person.id, caller=caller).write(tx, kind, outcome="replayed", details=details)
 
     # --- helpers ---------------------------------------------------------------------------------------
 
@@ -164,10 +206,12 @@ class Marks:
             locked(tx, mark.subject_id)
             if not tx.marks.lift(mark.id, at=tx.now()):
                 raise Conflict("This was lifted before.", reason="lifted")
+            tell_mark(tx, mark, lifted=True)
             self.trail.of(mark.subject_id, caller=caller).write(
                 tx, "mark.lifted", details={"mark": mark.id, "kind": str(mark.kind)}
             )
             lifted.append(replace(mark, lifted_at=tx.now()))
+        self.promises.write(tx, [entry for mark in lifted for entry in of_lift(mark, tx.now())])
         return tuple(lifted)
 
     def _after(self, lifted: tuple[Mark, ...], *, caller: Caller) -> MarkOutcome:
@@ -176,3 +220,12 @@ class Marks:
 
     def _view(self, mark: Mark) -> MarkView:
         return self.access.mark_view(mark, self.notes.open(mark.subject_id, mark.id, "mark", mark.detail))
+
+
+def _leave_training(tx: UnitOfWork, mark: Mark) -> None:
+    """Rows of rounds of training that may not be used any more: with an objection to training all of them, with a
+    restriction those that no model was trained on yet."""
+    if mark.kind is MarkKind.OBJECTION and mark.purpose in (None, MODEL_TRAINING):
+        leave(tx, mark.subject_id, Leaving.OBJECTED)
+    if mark.kind is MarkKind.RESTRICTION:
+        leave(tx, mark.subject_id, Leaving.RESTRICTED)

@@ -4,6 +4,7 @@ Rules upheld here:
 1. A card is verified against pinned keys, never against one that it brings along (sealing.receipt).
 2. The form of a card, its hash of the file and what the file says of itself are checked together, before use.
 3. A model that is a demonstration only is refused unless a demonstration is asked for.
+Which models a home has, and which of them it runs, is in `usecases/registry.py`.
 """
 
 from __future__ import annotations

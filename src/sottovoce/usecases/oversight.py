@@ -1,12 +1,11 @@
-"""Looking after keys and identity: keys rotated, the identity published and replaced."""
+"""Looking after keys and identity: their status, the identity published and replaced. Rotation: rotation.py."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sottovoce.model.outcome import AuditReport, KeysStatus, RotationReport
+from sottovoce.model.outcome import AuditReport, KeysStatus
 from sottovoce.model.subject import Caller
 from sottovoce.ports import Clock, Database
 from sottovoce.sealing import receipt as receipts
@@ -27,30 +26,19 @@ class Oversight:
         """The whole audit log, recomputed and compared with what this home signed."""
         return self.inspection.verify()
 
-    def rotate_keys(
-        self, *, progress: Callable[[int, int], None] | None = None, caller: Caller
-    ) -> RotationReport:
-        """Retire the epoch, re-wrap every live key row, destroy the old KEK; the log says so before and after."""
-        started_s = self.clock.monotonic_s()
-        with self.database.begin() as tx:
-            self.trail.of(None, caller=caller).write(tx, "keys.rotation_started")
-        before, after, rewrapped = self.keyring.rotate(progress=progress)
-        with self.database.begin() as tx:
-            self.trail.of(None, caller=caller).write(
-                tx, "keys.rotated", details={"from": before, "to": after, "rows": rewrapped}
-            )
-        took = timedelta(seconds=self.clock.monotonic_s() - started_s)
-        return RotationReport(before, after, rewrapped, took, self.keyring.describe_destruction())
-
     def keys_status(self) -> KeysStatus:
         """Epoch, live rows by kind, the provider's own words."""
         status = self.keyring.status()
         current = [epoch for epoch in status.epochs if epoch.current]
+        with self.database.read() as tx:
+            now = tx.now()
+        age = self.keyring.epoch_age(now)
         return KeysStatus(
             provider=status.provider, epoch=status.epoch or 0,
             epoch_since=datetime.fromisoformat(current[0].began_at) if current else None,
             rows=status.rows, rotation_pending=status.rotation_pending,
             identity_key_id=self.keyring.identity().key_id,
+            copies=self.keyring.destroyed_by(now), rotation_due_at=age.due_at, rotation_overdue=age.overdue,
         )  # fmt: skip
 
     def identity_document(self) -> str:

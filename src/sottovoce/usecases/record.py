@@ -13,7 +13,8 @@
 Rules upheld here, in order:
 1. The promise to discard is committed before any audio is stored, with a deadline that no queue extends (law 4).
 2. Consent is read in the transaction that writes, after the subject's row is locked (law 1); a withdrawal,
-   restriction or erasure that came first wins.
+   restriction or erasure that came first wins. A model is run only where the person has agreed to its purpose when it
+   is about to be run, and what it said is kept and told only where that still holds at the commit (BP4).
 3. Key rows are written before the data that needs them, destroyed before the data is deleted.
 4. Every failure, whatever it is, ends in the same discard (`usecases/discard.py`); a crash is followed by the
    sweeper and by open().
@@ -22,8 +23,9 @@ Rules upheld here, in order:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -42,11 +44,12 @@ from sottovoce.model import consent as ledger
 from sottovoce.model.features import Extraction, Insight
 from sottovoce.model.findings import Findings
 from sottovoce.model.ids import RandomBytes, check_id, new_id
+from sottovoce.model.inference import Inference, InferenceView, ModelUse, purpose_for
 from sottovoce.model.job import Job
 from sottovoce.model.mark import Mark, forbidden, forbids
 from sottovoce.model.outcome import Analysis, Retention, Submission, WorkOutcome
 from sottovoce.model.policy import Policy
-from sottovoce.model.purpose import EMBEDDING, RETENTION, VOICE_ANALYSIS, VOICE_RECORDING
+from sottovoce.model.purpose import AUDIO_HOLD, EMBEDDING, RETENTION, VOICE_ANALYSIS, VOICE_RECORDING
 from sottovoce.model.recording import LifecycleEvent, Recording, RecordingState, Shape, SourceFate
 from sottovoce.model.subject import Caller
 from sottovoce.ports import (
@@ -71,14 +74,17 @@ from sottovoce.usecases.trail import Scribe, Trail
 from sottovoce.usecases.vault import Sealed, Vault
 from sottovoce.voice import gate as quality_gate
 from sottovoce.voice.bodies import findings_of
+from sottovoce.voice.models.inference import infer
 
 ReadInto = Callable[[memoryview], int]
 OnGate = Callable[[tuple[quality_gate.Finding, ...]], None]
 MakeInsight = Callable[[Extraction], Insight]
+OnInference = Callable[[tuple[ModelUse, ...]], None]
 _Made = TypeVar("_Made")
 
 _NEEDED: tuple[str, ...] = (VOICE_RECORDING, VOICE_ANALYSIS)
 _CLAIM_BATCH = 16
+_PIECE_BYTES = 1 << 18
 _KEPT = "kept by the person's consent to data_retention_30_days"
 _RETURNED_ONCE = "returned once, no record is kept: the person has not consented to data_retention_30_days"
 
@@ -95,6 +101,19 @@ class Ask:
     embedding: bool = False
     must_keep: bool = False  # refused where the person has not agreed that the result is kept
     on_gate: OnGate | None = None  # of analyze: told what the gate found, before anything is sealed
+    on_inference: OnInference | None = (
+        None  # of analyze: told which models will be run, before the audio is read
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SealedArrival:
+    """A recording that a client has sealed, its content key opened and nothing else of it (M16)."""
+
+    content_key: bytes = field(repr=False)
+    suite: int
+    client_hash: bytes  # SHA-256 of the header that it came with: what the body is bound to
+    read_into: ReadInto = field(repr=False)  # the sealed body, from its first byte to its last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +128,7 @@ class Record:
     trail: Trail
     discard: Discard
     make_insight: MakeInsight
+    models: Callable[[str], tuple[ModelUse, ...]]  # what this home runs on features of a profile
     policy: Policy
     random_bytes: RandomBytes
     tenant: str
@@ -123,6 +143,7 @@ class Record:
         """
         received, scribe = self._receive("analyze", ask, caller=caller)
         try:
+            self._announce(received, ask)
             extraction = self.extractor.extract(
                 Descriptor(source.fd), self._options(received, embedding=ask.embedding)
             )
@@ -130,24 +151,37 @@ class Record:
                 ask.on_gate(quality_gate.findings_of(extraction.features, extraction.quality))
             insight = self.make_insight(extraction)
             findings = findings_of(extraction, insight)
-            made = self._sealed(received, extraction, insight) if received.keep else None
-            committed, sealed = self._commit(received, findings, made, scribe)
+            said = {
+                use: infer(use, extraction.features, extraction.quality)
+                for use in self._agreed_models(received)
+            }
+            made = self._sealed(received, extraction, insight, said) if received.keep else None
+            committed, sealed, told = self._commit(received, findings, made, tuple(said), scribe)
         except BaseException as error:
             self._give_up(received, error, caller=caller)
             raise
         fate = self._discard_source(source, committed)
         ended = self.discard.end(committed, scribe, source=fate)
-        return self._analysis(ended, ask, extraction, insight, sealed)
+        inferences = tuple(_view(said[use], sealed) for use in told)
+        return self._analysis(ended, ask, extraction, insight, inferences, sealed)
 
     # --- submit ----------------------------------------------------------------------------------------
 
     def submit(self, read_into: ReadInto, ask: Ask, *, caller: Caller) -> Submission:
         """Seal a recording piece by piece into the blob store, for a worker. Acknowledged when this returns."""
+        return self._submit(ask, lambda received: self._put_body(received, read_into), caller=caller)
+
+    def submit_sealed(self, arrival: SealedArrival, ask: Ask, *, caller: Caller) -> Submission:
+        """Take a recording that a client has sealed as it is: its content key becomes the recording's key row, its body
+        is stored behind the hash of its header, and nothing of it is opened here."""
+        return self._submit(ask, lambda received: self._adopt_body(received, arrival), caller=caller)
+
+    def _submit(self, ask: Ask, put: Callable[[Recording], int], *, caller: Caller) -> Submission:
         received, scribe = self._receive("submit", ask, caller=caller)
         if received.body_stored_at is not None:  # the retry of an acknowledged submission (F13)
             return _submission(received, ask)
         try:
-            size_bytes = self._put_body(received, read_into)
+            size_bytes = put(received)
             stored = self._acknowledge(received, size_bytes, scribe)
         except BaseException as error:
             self._give_up(received, error, caller=caller)
@@ -177,6 +211,24 @@ class Record:
             )  # fmt: skip
         return sealed_bytes
 
+    def _adopt_body(self, received: Recording, arrival: SealedArrival) -> int:
+        """As _put_body, of a body that came sealed: the sealed-key field of its header is stored nowhere."""
+        self.discard.destroy(received.id)
+        self.keyring.adopt_key(
+            NewKey(key_id=received.id, kind="recording", key_class="audio", subject_id=received.subject_id),
+            arrival.content_key,
+        )
+        header = envelope.make_client_header(
+            received.id, suite=arrival.suite, client_hash=arrival.client_hash
+        )
+        sealed_bytes, piece = header.body_offset, bytearray(_PIECE_BYTES)
+        with self.bodies.writer(body_path(received.id)) as writer:
+            writer.write(header.to_bytes())
+            while count := arrival.read_into(memoryview(piece)):
+                writer.write(memoryview(piece)[:count])
+                sealed_bytes += count
+        return sealed_bytes
+
     def _what_came_first(self, received: Recording) -> SottovoceError:
         """Why the body was deleted under the hands of the one who wrote it."""
         with self.database.read() as tx:
@@ -202,15 +254,28 @@ class Record:
     def work_next(self, *, caller: Caller) -> WorkOutcome | None:
         """Claim one stored recording and bring it to its end; None when nothing waits."""
         taken = self._claim(caller=caller)
-        if taken is None:
-            return None
-        claimed, scribe = taken
+        return None if taken is None else self._work(*taken, caller=caller)[0]
+
+    def work_on(self, session_id: str, *, caller: Caller) -> tuple[WorkOutcome, SottovoceError | None] | None:
+        """work_next() for one recording, with the error that ended the attempt; None where it is not to be claimed
+        (another has it, or it has ended)."""
+        with self.database.begin() as tx:
+            recording = tx.recordings.get(session_id)
+            if recording is None or not self._may_claim(recording, tx.now()):
+                return None
+            taken = self._claim_one(tx, recording, caller=caller)
+        return None if taken is None else self._work(*taken, caller=caller)
+
+    def _work(
+        self, claimed: Recording, scribe: Scribe, *, caller: Caller
+    ) -> tuple[WorkOutcome, SottovoceError | None]:
         failed: str | None = None
+        problem: SottovoceError | None = None
         try:
             sealed = self._extract_body(claimed)
-            self._commit(claimed, sealed.findings, sealed, scribe)
+            self._commit(claimed, sealed.findings, sealed, sealed.uses, scribe)
         except SottovoceError as error:
-            failed = error.public_code
+            failed, problem = error.public_code, error
             if _may_pass(error):
                 self._retry_later(claimed, error, scribe)
             else:
@@ -219,7 +284,10 @@ class Record:
             self._retry_later(claimed, error, scribe)
             raise
         ended = self._settled(claimed, caller=caller, scribe=scribe)
-        return WorkOutcome(ended.id, ended.state, ended.failure or failed, ended.attempts, ended.receipt_id)
+        outcome = WorkOutcome(
+            ended.id, ended.state, ended.failure or failed, ended.attempts, ended.receipt_id
+        )
+        return outcome, problem
 
     def retry(self, session_id: str, *, caller: Caller) -> None:
         """Queue a held recording again. NotFound where none is held under that id."""
@@ -229,8 +297,8 @@ class Record:
             if held is None or held.state is not RecordingState.HELD or held.failure is not None:
                 raise NotFound("No recording is held under this id.")
             locked(tx, held.subject_id)
-            self._consents(tx, held.subject_id).check((*_NEEDED, RETENTION))
-            again = replace(held.to(LifecycleEvent.RETRY), attempts=0, hold_until=None)
+            self._consents(tx, held.subject_id).check((*_NEEDED, RETENTION, AUDIO_HOLD))
+            again = replace(held.to(LifecycleEvent.RETRY), attempts=0)
             if not tx.recordings.swap(again, expected=held):
                 raise overtaken(held)
             tx.jobs.put(Job("extract", session_id, tx.now()))
@@ -250,11 +318,14 @@ class Record:
                 recording = tx.recordings.get(job.ref)
                 if recording is None or not recording.claimable:
                     tx.jobs.done("extract", job.ref)
-                elif tx.now() < recording.discard_by and self.lease_ended(recording, tx.now()):
+                elif self._may_claim(recording, tx.now()):
                     claimed = self._claim_one(tx, recording, caller=caller)
                     if claimed is not None:
                         return claimed
         return None
+
+    def _may_claim(self, recording: Recording, now: datetime) -> bool:
+        return recording.claimable and now < recording.discard_by and self.lease_ended(recording, now)
 
     def _claim_one(
         self, tx: UnitOfWork, recording: Recording, *, caller: Caller
@@ -279,18 +350,20 @@ class Record:
     def _extract_body(self, claimed: Recording) -> Sealed:
         """Measured, told and sealed in processes that end with it: this one lives on, and sees no number (I1)."""
         key = self.keyring.open_key(claimed.id)
-        header = envelope.make_header(claimed.id)
         places: list[Place] = []
 
         def make_places() -> Sequence[Place]:
-            places.extend(self._before_erasure(claimed, lambda: self.vault.places(claimed.subject_id)))
+            uses = self._agreed_models(claimed)
+            made = self._before_erasure(claimed, lambda: self.vault.places(claimed.subject_id, uses=uses))
+            places.extend(made)
             return places
 
         try:
             with self.bodies.reader(body_path(claimed.id)) as fd:
+                header = envelope.parse_header(os.pread(fd, envelope.HEADER_MAX_BYTES, 0))
                 body = SealedBody(
                     fd=fd, key=key, context=header.body_context(self._body_context(claimed)),
-                    body_offset=header.body_offset,
+                    body_offset=header.body_offset, suite=header.suite,
                 )  # fmt: skip
                 made = self.extractor.extract_sealed(body, self._options(claimed), make_places)
         except BaseException:
@@ -361,17 +434,17 @@ class Record:
             return None
         if before.shape != shape:
             raise Conflict("This idempotency key belongs to another kind of request.", reason="idempotency")
-        if (
-            shape == "analyze"
-            and before.state is RecordingState.FAILED_SHREDDED
-            and tx.recordings.swap(replace(before, idempotency=None), expected=before)
+        if before.state is RecordingState.FAILED_SHREDDED and tx.recordings.swap(
+            replace(before, idempotency=None), expected=before
         ):
             return None  # it ended without a result: the key is given to a new attempt
-        if shape == "submit" and (
-            before.body_stored_at is not None or before.state is not RecordingState.RECEIVED
+        if (
+            shape == "submit"
+            and before.failure is None
+            and (before.body_stored_at is not None or before.state is not RecordingState.RECEIVED)
         ):
             return before
-        if shape == "submit" and self.lease_ended(before, tx.now()):
+        if shape == "submit" and before.failure is None and self.lease_ended(before, tx.now()):
             mine = replace(
                 before, lease_owner=self.liveness.owner(), lease_until=tx.now() + self.policy.lease
             )
@@ -393,15 +466,34 @@ class Record:
             person = self.people.find(tx, ask.subject)
             return person is not None and self._consents(tx, person.id).allow(_purposes("analyze", ask))
 
+    def check_consents(self, tx: UnitOfWork, subject_id: str, purposes: Sequence[str]) -> None:
+        """ConsentRequired or ReconsentRequired unless the person agrees to all of them and nothing is restricted."""
+        self._consents(tx, subject_id).check(purposes)
+
     def same_request(self, tx: UnitOfWork, ask: Ask, subject_id: str) -> Recording | None:
         """The recording that was made under the same idempotency key, if any."""
         hashed = self._idempotency(ask)
         return tx.recordings.by_idempotency(self.tenant, subject_id, hashed) if hashed else None
 
+    def _announce(self, received: Recording, ask: Ask) -> None:
+        """Which models will be run, told before the first frame is read (AI Act 50(3), C35a)."""
+        if ask.on_inference is not None and (uses := self._agreed_models(received)):
+            ask.on_inference(uses)
+
+    def _agreed_models(self, recording: Recording) -> tuple[ModelUse, ...]:
+        """The models that may be run on this recording now: set here, and agreed to by the person."""
+        enabled = self.models(recording.profile)
+        if not enabled:
+            return ()
+        with self.database.read() as tx:
+            return self._consents(tx, recording.subject_id).agreed(enabled)
+
     def _commit(
-        self, leased: Recording, findings: Findings, sealed: Sealed | None, scribe: Scribe
-    ) -> tuple[Recording, Sealed | None]:
-        """tx2: the result becomes durable together with COMMITTED, or nothing does. None: returned once, not kept."""
+        self, leased: Recording, findings: Findings, sealed: Sealed | None, ran: tuple[ModelUse, ...], scribe: Scribe
+    ) -> tuple[Recording, Sealed | None, tuple[ModelUse, ...]]:  # fmt: skip
+        """tx2: the result becomes durable together with COMMITTED, or nothing does. None: returned once, not kept. What
+        a model said whose consent has gone meanwhile is dropped; last of all: those whose word may be told."""
+        made = sealed
         try:
             with self.database.begin() as tx:
                 locked(tx, leased.subject_id)
@@ -411,6 +503,9 @@ class Record:
                 committed = replace(leased.to(LifecycleEvent.COMMIT), committed_at=tx.now(), keep=kept)
                 if tx.now() >= leased.discard_by or not tx.recordings.swap(committed, expected=leased):
                     raise overtaken(tx.recordings.get(leased.id))
+                told = consents.agreed(ran)
+                if sealed is not None:
+                    sealed = sealed.without({purpose_for(use.attribute) for use in ran if use not in told})
                 if kept and sealed is not None:
                     tx.records.add(sealed.records, sealed.decisions)
                 discard_now(tx, leased.id)
@@ -422,13 +517,20 @@ class Record:
                         "feature_sha256": findings.feature_sha256,
                     },
                 )  # fmt: skip
+                for use in told:
+                    scribe.write(
+                        tx, "inference.made", purpose=purpose_for(use.attribute),
+                        details={"session": leased.id, "kept": kept, "model_sha256": use.sha256},
+                    )  # fmt: skip
         except BaseException:
-            if sealed is not None:
-                self._forget_unless_committed(leased, sealed.key_ids)
+            if made is not None:
+                self._forget_unless_committed(leased, made.key_ids)
             raise
-        if sealed is not None and not kept:
-            self.keyring.destroy(list(sealed.key_ids))
-        return committed, sealed if kept else None
+        stored = sealed if kept else None
+        if made is not None:
+            ids = stored.key_ids if stored else ()
+            self.keyring.destroy([key_id for key_id in made.key_ids if key_id not in ids])
+        return committed, stored, told
 
     def _forget_unless_committed(self, leased: Recording, key_ids: Sequence[str]) -> None:
         """Key rows without data go at once; where even that cannot be asked, the collector takes them later."""
@@ -442,12 +544,19 @@ class Record:
         except SottovoceError:
             return
 
-    def _sealed(self, leased: Recording, extraction: Extraction, insight: Insight) -> Sealed:
+    def _sealed(
+        self, leased: Recording, extraction: Extraction, insight: Insight, said: dict[ModelUse, Inference]
+    ) -> Sealed:
         """The promise counts from when the recording was received: never later than from now."""
         return self._before_erasure(
             leased,
             lambda: self.vault.seal(
-                extraction, insight, subject_id=leased.subject_id, session_id=leased.id, at=leased.received_at
+                extraction,
+                insight,
+                subject_id=leased.subject_id,
+                session_id=leased.id,
+                at=leased.received_at,
+                said=said,
             ),
         )
 
@@ -474,7 +583,8 @@ class Record:
             return
 
     def _held(self, recording: Recording, code: str, *, caller: Caller) -> bool:
-        """Policy `hold`: a stored body waits, sealed, for a retry. Never against a withdrawal or a broken body."""
+        """Policy `hold`, and the person's own consent to it: a stored body waits, sealed, for a retry. Never against a
+        withdrawal or a broken body, and never longer than promised first (M36)."""
         refused = code in (ConsentRequired.code, ReconsentRequired.code, "integrity", "subject_erasing")
         if self.policy.on_failure != "hold" or recording.body_stored_at is None or refused:
             return False
@@ -482,7 +592,11 @@ class Record:
             current = tx.recordings.get(recording.id)
             if current is None or not current.claimable:
                 return False
-            until = tx.now() + self.policy.hold_ttl
+            tx.subjects.lock(recording.subject_id)
+            until = self.policy.held_until(current.received_at, current.hold_until)
+            allowed = self._consents(tx, recording.subject_id).allow((AUDIO_HOLD,))
+            if not allowed or until is None or until <= tx.now():
+                return False
             held = replace(current.to(LifecycleEvent.HOLD), hold_until=until, discard_by=until)
             if not tx.recordings.swap(held, expected=current):
                 return False
@@ -537,7 +651,13 @@ class Record:
         return ended.recording if ended.recording is not None else claimed
 
     def _analysis(
-        self, ended: Ended, ask: Ask, extraction: Extraction, insight: Insight, sealed: Sealed | None
+        self,
+        ended: Ended,
+        ask: Ask,
+        extraction: Extraction,
+        insight: Insight,
+        inferences: tuple[InferenceView, ...],
+        sealed: Sealed | None,
     ) -> Analysis:
         if ended.recording is None or ended.recording.state is not RecordingState.VERIFIED:
             raise overtaken(ended.recording)
@@ -548,7 +668,7 @@ class Record:
                 kept=sealed is not None, expires_at=sealed.expires_at if sealed else None,
                 basis=_KEPT if sealed else _RETURNED_ONCE,
             ),
-            has_embedding=extraction.embedding is not None,
+            has_embedding=extraction.embedding is not None, inferences=inferences,
         )  # fmt: skip
 
 
@@ -565,6 +685,10 @@ class Consents:
             return False
         return ledger.decide(self.states, purposes, material=self.material).allowed
 
+    def agreed(self, uses: Sequence[ModelUse]) -> tuple[ModelUse, ...]:
+        """Those of the models whose purpose is granted: each attribute is a purpose of its own (BP4)."""
+        return tuple(use for use in uses if self.allow((purpose_for(use.attribute),)))
+
     def check(self, purposes: Sequence[str]) -> None:
         """ConsentRequired or ReconsentRequired where they are not all granted, or the person's data is restricted."""
         mark = forbids(self.marks, purposes)
@@ -573,6 +697,15 @@ class Consents:
         decision = ledger.decide(self.states, purposes, material=self.material)
         if not decision.allowed:
             raise consent_error(decision.missing, decision.outdated)
+
+
+def _view(said: Inference, sealed: Sealed | None) -> InferenceView:
+    """What a model said, with the decision that holds it where it is kept."""
+    purpose = purpose_for(said.attribute)
+    held = next((one for one in sealed.decisions if one.purpose == purpose), None) if sealed else None
+    if held is None:
+        return InferenceView(None, purpose, said, None, None)
+    return InferenceView(held.id, purpose, said, held.at, held.expires_at)
 
 
 def _needed_at_commit(leased: Recording, findings: Findings) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 Rules upheld here, in order:
 1. tx-e1 commits the promise (state ERASING, request, tombstone, erase job, audit) before anything is destroyed;
-   open() resumes what is interrupted.
+   open() resumes what is interrupted. The file of tombstones, which no backup holds, has it before that commit.
 2. Key rows go first: from then on nothing is readable, whatever becomes of rows and bodies (law 7, I10).
 3. Erasure wins over running work: its mark makes every other compare-and-swap fail (F24).
 4. "Erased" is said only after looking again at every store, by what stands there.
@@ -17,6 +17,7 @@ Rules upheld here, in order:
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -25,25 +26,37 @@ from sottovoce.errors import Conflict, StorageError, UsageError
 from sottovoce.model.canonical import JsonValue, canonical_json
 from sottovoce.model.ids import RandomBytes, check_id, new_id
 from sottovoce.model.job import Job
+from sottovoce.model.keys import DestructionPromise
+from sottovoce.model.lineage import Leaving, LineageLine
 from sottovoce.model.mark import REASONS, Mark, MarkKind, holds
 from sottovoce.model.outcome import ErasureOutcome
+from sottovoce.model.recipient import FeedKind
 from sottovoce.model.recording import Recording
 from sottovoce.model.request import ErasureRequest, Tombstone
 from sottovoce.model.subject import Caller, Subject, SubjectState
+from sottovoce.model.tombstones import TombstoneEntry
 from sottovoce.ports import Blobs, Database, UnitOfWork
 from sottovoce.usecases.discard import body_path
+from sottovoce.usecases.feed import name_of, tell
 from sottovoce.usecases.keyring import Keyring
+from sottovoce.usecases.lineage import leave, to_json
 from sottovoce.usecases.people import People
+from sottovoce.usecases.promises import Promises, of_erasure, of_mark
 from sottovoce.usecases.receipts import ReceiptBook
 from sottovoce.usecases.trail import Scribe, Trail
 
 _Result = Literal["erased", "nothing_held", "would_erase", "held"]
 _BATCH = 500
 _MOST_OBJECTS = 2000  # named one by one in a receipt; of more, so many and how many there were
+_COPIES_OPEN_UNTIL = "?"  # stands for the end of the key epoch, in the words of Keyring.destroyed_by()
 _REMAINS: tuple[tuple[str, str, str], ...] = (  # what, why, until when
     (
         "the erasure request, a tombstone and the log of the person's requests, with internal ids only",
         "proof that the erasure took place; nothing erased comes back from a backup", "for good",
+    ),
+    (
+        "backups of the database made before", "what they hold is sealed under keys that are destroyed here",
+        "they are deleted; before one is served, the tombstones erase the person again",
     ),
     (
         "audit entries under a pseudonym whose key is destroyed",
@@ -51,9 +64,13 @@ _REMAINS: tuple[tuple[str, str, str], ...] = (  # what, why, until when
     ),
     (
         "backups of the key store made before", "they were made before; each is sealed under the key of an epoch",
-        "the end of that epoch (`sottovoce keys rotate`)",
+        _COPIES_OPEN_UNTIL,
     ),
     ("copies of receipts and packages that were handed out", "they are the person's own", "not ours to say"),
+    (
+        "models that were trained before, named under `training`", "a model cannot be taken back from where it is used",
+        "what is said there of each is done",
+    ),
     ("statistics that were released before", "what was released cannot be taken back", "this version releases none"),
 )  # fmt: skip
 
@@ -66,6 +83,7 @@ class Rights:
     people: People
     trail: Trail
     receipts: ReceiptBook
+    promises: Promises
     random_bytes: RandomBytes
     tenant: str
 
@@ -109,7 +127,7 @@ class Rights:
             return self._outcome("erased", stored, {})
         request: ErasureRequest | Mark | None = stored
         if stored is None:
-            with self.database.begin() as tx:
+            with self.promises.begin() as tx:
                 person = tx.subjects.get(subject_id)
                 request = self._promise_for(tx, person, session_id, request_id, caller=caller)
         if request is None:
@@ -178,7 +196,7 @@ class Rights:
     def _promise_once(
         self, subject: str, session_id: str | None, request_id: str | None, *, caller: Caller
     ) -> ErasureRequest | Mark | None:  # fmt: skip
-        with self.database.begin() as tx:
+        with self.promises.begin() as tx:
             person = self.people.find(tx, subject)
             return self._promise_for(tx, person, session_id, request_id, caller=caller)
 
@@ -195,18 +213,50 @@ class Rights:
         scribe = self.trail.of(person.id, caller=caller)
         if holds(tx.marks.of_subject(person.id)):
             return self._put_off(tx, person, session_id, request_id, scribe)
+        trained = leave(tx, person.id, Leaving.ERASED, session_id=session_id)
         request = ErasureRequest(
             id=request_id or new_id("request", self.random_bytes), tenant=self.tenant,
             subject_id=person.id, session_id=session_id, pseudonym=scribe.pseudonym or "",
-            requested_at=tx.now(), inventory=self._found(tx, person, sessions, session_id),
+            requested_at=tx.now(), inventory=self._found(tx, person, sessions, session_id, trained),
         )  # fmt: skip
         self._mark(tx, person, sessions, request)
-        tx.requests.add(
-            request, Tombstone(session_id or person.id, self.tenant, request.id, request.requested_at)
-        )
-        tx.jobs.put(Job("erase", request.id, request.requested_at))
+        self._add(tx, request)
         scribe.write(tx, "erasure.promised", details={"request": request.id, "session": session_id})
+        self.promises.write(tx, [of_erasure(request)])
         return request
+
+    def _add(self, tx: UnitOfWork, request: ErasureRequest) -> None:
+        """The request, its tombstone and its job, and the word to who else has something of it."""
+        whole = request.session_id is None
+        stone = Tombstone(
+            request.session_id or request.subject_id, request.tenant, request.id, request.requested_at
+        )
+        tx.requests.add(request, stone)
+        tx.jobs.put(Job("erase", request.id, request.requested_at))
+        kind = FeedKind.ERASED if whole else FeedKind.SESSION_ERASED
+        tell(tx, request.subject_id, kind, cause=request.id, session_id=request.session_id)
+
+    def repeat(self, tx: UnitOfWork, stone: TombstoneEntry, *, caller: Caller) -> bool:
+        """Promise once more what the file of tombstones says was promised, where this database does not know of it;
+        whether there is anything to do. No hold is asked: when it was promised, none stood."""
+        subject_id, session_id, request_id = stone.subject_id or "", stone.session_id, stone.request_id or ""
+        if tx.requests.get(request_id) is not None:
+            return False  # ended, or resumed by whoever sweeps next
+        person = tx.subjects.lock(subject_id)
+        scribe = self.trail.of_anybody(subject_id, caller=caller)
+        request = ErasureRequest(
+            id=request_id, tenant=stone.tenant, subject_id=subject_id, session_id=session_id,
+            pseudonym=scribe.pseudonym or "", requested_at=tx.now(),
+        )  # fmt: skip
+        if person is not None:
+            sessions = _sessions(tx, person, session_id)
+            trained = leave(tx, person.id, Leaving.ERASED, session_id=session_id)
+            request = replace(request, inventory=self._found(tx, person, sessions, session_id, trained))
+            self._mark(tx, person, sessions, request)
+        self._add(tx, request)
+        details = {"request": request.id, "session": session_id}
+        scribe.write(tx, "erasure.promised", outcome="replayed", details=details)
+        return True
 
     def _put_off(
         self, tx: UnitOfWork, person: Subject, session_id: str | None, request_id: str | None, scribe: Scribe
@@ -224,11 +274,13 @@ class Rights:
         tx.marks.add(waiting)
         details = {"request": waiting.request_id, "session": session_id}
         scribe.write(tx, "erasure.waits", outcome="legal_hold", details=details)
+        self.promises.write(tx, of_mark(waiting))
         return waiting
 
     def _found(
-        self, tx: UnitOfWork, person: Subject, sessions: tuple[Recording, ...], session_id: str | None
-    ) -> str:
+        self, tx: UnitOfWork, person: Subject, sessions: tuple[Recording, ...], session_id: str | None,
+        trained: Sequence[LineageLine],
+    ) -> str:  # fmt: skip
         """What there is to destroy, by store; ids and versions only."""
         objects: list[dict[str, JsonValue]] = []
         for session in sessions:
@@ -251,6 +303,8 @@ class Rights:
             "objects": objects[:_MOST_OBJECTS],
             "objects_in_all": len(objects),
         }
+        if trained:
+            found["training"] = to_json(trained)
         return canonical_json(found).decode()
 
     def _mark(
@@ -272,7 +326,8 @@ class Rights:
         with self.database.read() as tx:
             ids = [record.id for record in tx.records.of_session(request.session_id)]
             ids += [decision.id for decision in tx.records.decisions_of_session(request.session_id)]
-        return {"keys": self.keyring.destroy([*ids, request.session_id])}
+        wanted = dict.fromkeys((*ids, *_promised_ids(request), request.session_id))
+        return {"keys": self.keyring.destroy(list(wanted))}
 
     def _inventory(self, request: ErasureRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Ids of the sessions and of the receipts that the request covers."""
@@ -315,7 +370,8 @@ class Rights:
                 keys_left = self.keyring.holds_anything_of(request.subject_id)
             else:
                 rows = len(tx.records.of_session(request.session_id))
-                keys_left = self.keyring.exists(request.session_id)
+                ids = (*_promised_ids(request), request.session_id)
+                keys_left = any(self.keyring.exists(key_id) for key_id in ids)
         if rows or keys_left:
             raise _incomplete()
 
@@ -330,7 +386,13 @@ class Rights:
             if current is not None and current.receipt is not None:
                 return self._outcome("erased", current, counts)  # another process was faster
             done = replace(request, completed_at=tx.now())
-            text = signer.sign("erasure", _receipt_body(done, counts, self.keyring.describe_destruction()))
+            body = {
+                **_receipt_body(
+                    done, counts, self.keyring.describe_destruction(), self.keyring.destroyed_by(tx.now())
+                ),
+                "recipients": self._recipients(tx, done.id),
+            }
+            text = signer.sign("erasure", body)
             tx.requests.complete(request.id, at=tx.now(), receipt=text)
             tx.jobs.done("erase", request.id)
             scribe = self.trail.erased(request.pseudonym, caller=caller)
@@ -338,6 +400,21 @@ class Rights:
         done = replace(done, receipt=text)
         self.receipts.publish_text(done.id, text)
         return self._outcome("erased", done, counts)
+
+    def _recipients(self, tx: UnitOfWork, request_id: str) -> list[JsonValue]:
+        """Who else had something of it and was told; `requests show` says later who has done it."""
+        lines: list[JsonValue] = []
+        for entry in tx.recipients.told(request_id):
+            recipient = tx.recipients.get(entry.recipient_id)
+            lines.append(
+                {
+                    "recipient": entry.recipient_id,
+                    "name": entry.recipient_id if recipient is None else name_of(self.keyring, recipient),
+                    "entry": entry.number, "told_at": _iso(entry.at),
+                    "applied": "not yet, when this was signed",
+                }
+            )  # fmt: skip
+        return lines
 
     def _stored(self, request_id: str | None) -> ErasureRequest | None:
         if request_id is None:
@@ -393,6 +470,13 @@ def _sessions(tx: UnitOfWork, person: Subject | None, session_id: str | None) ->
     return recordings if session_id is None else tuple(r for r in recordings if r.id == session_id)
 
 
+def _promised_ids(request: ErasureRequest) -> tuple[str, ...]:
+    """Ids of the records and decisions that were there when the erasure was promised: also those of their keys, and
+    known when the rows are gone already."""
+    found = json.loads(request.inventory) if request.inventory else {}
+    return tuple(str(one["id"]) for one in found.get("objects", []))
+
+
 def _incomplete() -> StorageError:
     return StorageError(
         "Something of the person is still there after it was erased; it will be tried again.",
@@ -405,10 +489,13 @@ def _whole(request: ErasureRequest, person: Subject) -> bool:
     return request.subject_id == person.id and request.session_id is None
 
 
-def _receipt_body(request: ErasureRequest, counts: dict[str, int], destruction: str) -> dict[str, JsonValue]:
+def _receipt_body(
+    request: ErasureRequest, counts: dict[str, int], destruction: str, copies: DestructionPromise
+) -> dict[str, JsonValue]:
     if request.completed_at is None:
         raise UsageError("An erasure that is not complete has no receipt.")
     found: dict[str, JsonValue] = json.loads(request.inventory) if request.inventory else {}
+    training = found.pop("training", [])
     return {
         "result": "erased",
         "request_id": request.id,
@@ -420,8 +507,13 @@ def _receipt_body(request: ErasureRequest, counts: dict[str, int], destruction: 
         "found": found,
         "stores": _stores(found),
         "destroyed": dict(sorted(counts.items())),
+        "training": training,
         "key_destruction": destruction,
-        "remains": [{"what": what, "why": why, "until": until} for what, why, until in _REMAINS],
+        "key_copies_open_until": None if copies.date is None else _iso(copies.date),
+        "remains": [
+            {"what": what, "why": why, "until": copies.words if until is _COPIES_OPEN_UNTIL else until}
+            for what, why, until in _REMAINS
+        ],
     }
 
 

@@ -85,8 +85,8 @@ class Schedule:
         with self.database.read() as tx:
             now = tx.now()
             counts = {row.kind: row.count for row in tx.footprint()}
-            held = sum(recording.hold_until is not None for recording in tx.recordings.unfinished(limit=_ALL))
             waiting = tx.recordings.unfinished(limit=_ALL)
+            held = sum(recording.hold_until is not None for recording in waiting)
             counts |= {"audio": len(waiting) - held, "held_audio": held}
             late = sum(now >= recording.discard_by for recording in waiting)
             overdue = {kind: len(due(tx, kind, self.policy.retention)) for kind in RECORD_KINDS}

@@ -49,9 +49,19 @@ class Trail:
             name = pseudonym.audit_pseudonym(self.keyring.subject_key(subject_id, "audit"), subject_id)
         return Scribe(trail=self, subject_id=subject_id, pseudonym=name, caller=caller)
 
+    def of_anybody(self, subject_id: str, *, caller: Caller) -> Scribe:
+        """`of`, also for a person whose keys are destroyed: then the entry names nobody."""
+        try:
+            return self.of(subject_id, caller=caller)
+        except KeyUnavailable as error:
+            if error.reason != "key_destroyed":
+                raise
+        return self.erased("", caller=caller)
+
     def erased(self, name: str, *, caller: Caller) -> Scribe:
         """The scribe of a subject whose keys are gone: the pseudonym was taken before, details are impossible."""
-        return Scribe(trail=self, subject_id=None, pseudonym=name, caller=caller, with_details=False)
+        known = name or None  # nothing is known of who came back by a backup and has no keys any more
+        return Scribe(trail=self, subject_id=None, pseudonym=known, caller=caller, with_details=False)
 
     def expire_details(self, now: datetime) -> int:
         """Destroy the keys of details whose month ended 2,555 days ago or earlier; how many. Leaf hashes stay, so the

@@ -9,14 +9,15 @@ Rules upheld here, in order:
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sottovoce.errors import ConsentRequired
+from sottovoce.errors import ConsentRequired, IntegrityError, KeyUnavailable
 from sottovoce.model.features import Embedding, Extraction, FeatureVector, Insight, Quality
 from sottovoce.model.findings import Findings
 from sottovoce.model.ids import RandomBytes, new_id
+from sottovoce.model.inference import Inference, ModelUse, is_inference, purpose_for
 from sottovoce.model.purpose import VOICE_ANALYSIS, PurposeGrant, purpose_of
 from sottovoce.model.record import RECORD_KEY_CLASS, Decision, RecordKind, SealedRecord
 from sottovoce.model.retention import RetentionPolicy
@@ -27,6 +28,8 @@ from sottovoce.usecases.keyring import Keyring, NewKey
 from sottovoce.voice import bodies
 
 _FORMAT = "1"
+_INFERENCE = "inference:"  # and the attribute: the kind of the place of what one model said
+_ID_KIND = {"decision": "decision", "inference": "decision"}  # of ids; everything else is a record
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,18 @@ class Sealed:
     findings: Findings
     records: tuple[SealedRecord, ...]
     decisions: tuple[Decision, ...]
+    uses: tuple[ModelUse, ...] = ()  # the models that were run
 
     @property
     def key_ids(self) -> tuple[str, ...]:
         return (*(record.id for record in self.records), *(decision.id for decision in self.decisions))
+
+    def without(self, purposes: Container[str]) -> Sealed:
+        """All of it but the inferences for these purposes."""
+        left = tuple(
+            one for one in self.decisions if not is_inference(one.purpose) or one.purpose not in purposes
+        )
+        return replace(self, decisions=left)
 
     @property
     def expires_at(self) -> datetime:
@@ -53,11 +64,14 @@ class Vault:
     retention: RetentionPolicy
     tenant: str
 
-    def places(self, subject_id: str, *, embedding: bool = False) -> tuple[Place, ...]:
-        """Make the keys of one result: where each kind of it will be sealed."""
+    def places(
+        self, subject_id: str, *, embedding: bool = False, uses: Sequence[ModelUse] = ()
+    ) -> tuple[Place, ...]:
+        """Make the keys of one result, and of what each model will say of it: where each kind will be sealed."""
+        models = {_INFERENCE + use.attribute: use for use in uses}
         ids = {
-            kind: new_id("decision" if kind == "decision" else "record", self.random_bytes)
-            for kind in bodies.kinds_of(embedding=embedding)
+            kind: new_id(_ID_KIND.get(kind.partition(":")[0], "record"), self.random_bytes)
+            for kind in (*bodies.kinds_of(embedding=embedding), *models)
         }
         keys = self.keyring.new_keys(
             [
@@ -66,16 +80,23 @@ class Vault:
             ]
         )
         return tuple(
-            Place(kind, key_id, keys[key_id], self._context(subject_id, key_id, kind))
+            Place(
+                kind, key_id, keys[key_id], self._context(subject_id, key_id, kind.partition(":")[0]),
+                models.get(kind),
+            )
             for kind, key_id in ids.items()
-        )
+        )  # fmt: skip
 
     def seal(
-        self, extraction: Extraction, insight: Insight, *, subject_id: str, session_id: str, at: datetime
-    ) -> Sealed:
-        """Make the keys, then the ciphertexts, of a result that this process holds and returns (`analyze`)."""
-        places = self.places(subject_id, embedding=extraction.embedding is not None)
-        plain = bodies.bodies_of(extraction, insight)
+        self, extraction: Extraction, insight: Insight, *, subject_id: str, session_id: str, at: datetime,
+        said: Mapping[ModelUse, Inference] | None = None,
+    ) -> Sealed:  # fmt: skip
+        """Make the keys, then the ciphertexts, of a result that this process holds and returns (`analyze`). `said`:
+        what each model said of it."""
+        named = said or {}
+        places = self.places(subject_id, embedding=extraction.embedding is not None, uses=tuple(named))
+        inferences = {_INFERENCE + use.attribute: one for use, one in named.items()}
+        plain = bodies.bodies_of(extraction, insight, inferences)
         sealed = {
             place.kind: envelope.seal(place.key, plain[place.kind], place.context, place.key_id)
             for place in places
@@ -101,7 +122,16 @@ class Vault:
             purpose=VOICE_ANALYSIS, model=found.insight_model, model_sha256=found.insight_sha256,
             body=made.bodies["decision"], at=at, expires_at=self.retention.promise("decision", at),
         )  # fmt: skip
-        return Sealed(found, records, (decision,))
+        inferred = tuple(
+            replace(
+                decision, id=place.key_id, purpose=purpose_for(place.model.attribute), model=place.model.attribute,
+                model_sha256=place.model.sha256, body=made.bodies[place.kind],
+            )
+            for place in places
+            if place.model is not None
+        )  # fmt: skip
+        uses = tuple(place.model for place in places if place.model is not None)
+        return Sealed(found, records, (decision, *inferred), uses)
 
     def open_features(self, record: SealedRecord, grant: PurposeGrant) -> tuple[FeatureVector, Quality]:
         return bodies.read_features(self._open(record, grant))
@@ -112,13 +142,38 @@ class Vault:
     def open_embedding(self, record: SealedRecord, grant: PurposeGrant) -> Embedding:
         return bodies.read_embedding(self._open(record, grant))
 
+    def open_inference(self, decision: Decision, grant: PurposeGrant) -> Inference:
+        """What a model said, for the purpose that it was inferred for or for the person's own access."""
+        if grant.purpose != decision.purpose and purpose_of(grant.purpose).basis != "right":
+            raise ConsentRequired(
+                f"The purpose {grant.purpose} does not open this inference.", reason="purpose_not_granted"
+            )
+        return bodies.read_inference(self._open_decision(decision, grant))
+
     def open_decision(self, decision: Decision, grant: PurposeGrant) -> dict[str, object]:
         """What a rule or model saw (the hash of the features) and said; for the person's own access only."""
-        if decision.session_id != grant.session_id or purpose_of(grant.purpose).basis != "right":
+        if purpose_of(grant.purpose).basis != "right":
             raise ConsentRequired("The purpose does not open decisions.", reason="purpose_not_granted")
+        return bodies.read_decision(self._open_decision(decision, grant))
+
+    def _open_decision(self, decision: Decision, grant: PurposeGrant) -> bytes:
+        if decision.session_id != grant.session_id or decision.subject_id != grant.subject_id:
+            raise ConsentRequired(
+                "The purpose was granted for another session.", reason="purpose_not_granted"
+            )
         key = self.keyring.open_key(decision.id)
-        context = self._context(decision.subject_id, decision.id, "decision")
-        return bodies.read_decision(envelope.open(key, decision.body, context))
+        kind = "inference" if is_inference(decision.purpose) else "decision"
+        return envelope.open(key, decision.body, self._context(decision.subject_id, decision.id, kind))
+
+    def opens(self, record: SealedRecord) -> bool:
+        """Whether key and ciphertext still belong together, for restore drills. It is authenticated and let go at once:
+        nothing of it comes out, so that no purpose is asked for."""
+        try:
+            key = self.keyring.open_key(record.id)
+            envelope.open(key, record.body, self._context(record.subject_id, record.id, record.kind))
+        except (KeyUnavailable, IntegrityError):
+            return False
+        return True
 
     def _open(self, record: SealedRecord, grant: PurposeGrant) -> bytes:
         if grant.session_id != record.session_id or grant.subject_id != record.subject_id:

@@ -1,25 +1,28 @@
-"""Handing signed checkpoints to witnesses, and noticing when one lags.
+"""Handing signed checkpoints, and signed heads of the tombstones, to witnesses, and noticing when one lags.
 
 Rules upheld here:
 1. Serving never waits for a witness that cannot be reached (F36): its checkpoints queue in the database, in order,
    and it is left alone for a while after each failure.
 2. A checkpoint counts as witnessed only after the witness took it; delivering one again does no harm.
+   Of the tombstones the newest head is enough: it covers all entries before it.
 3. A witness lags when a checkpoint has waited for it longer than `alarm_after_s`: an alarm, not a remark.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sottovoce.errors import SottovoceError
 from sottovoce.model.log import SignedCheckpoint, WitnessMark
 from sottovoce.model.outcome import WitnessState
+from sottovoce.model.tombstones import SignedHead
 from sottovoce.ports import Clock, Database, UnitOfWork, Witness
 
 _BATCH = 100
+_TOMBSTONES = "tombstones:"  # before the name of a witness: how many entries its newest head of them covers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,7 @@ class Witnessing:
     witnesses: tuple[Witness, ...] = ()
     alarm_after_s: float = 3600.0
     retry_after_s: float = 60.0
+    tombstones: Callable[[], SignedHead | None] = lambda: None  # the newest signed head
     _busy: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
     _not_before_s: dict[str, float] = field(default_factory=dict, init=False, repr=False)
     _has: dict[str, int] = field(default_factory=dict, init=False, repr=False)  # witness -> size that it took
@@ -36,7 +40,7 @@ class Witnessing:
     def deliver(self, newest: SignedCheckpoint | None) -> None:
         """Bring every witness up to `newest`, as far as it can be reached. Where another thread is at it, that one
         does it."""
-        if newest is None or all(self._has.get(w.name, -1) >= newest.size for w in self.witnesses):
+        if newest is None or all(self._is_up(witness, newest) for witness in self.witnesses):
             return
         if not self._busy.acquire(blocking=False):
             return
@@ -46,6 +50,12 @@ class Witnessing:
                     self._bring_up(witness)
         finally:
             self._busy.release()
+
+    def entombed(self, witness: Witness) -> int:
+        """How many tombstones are covered by what this witness has."""
+        with self.database.read() as tx:
+            mark = tx.log.mark(_TOMBSTONES + witness.name)
+        return 0 if mark is None else mark.size
 
     def states(self) -> tuple[WitnessState, ...]:
         """How far each witness has kept up."""
@@ -58,9 +68,26 @@ class Witnessing:
                 for each in pending:
                     witness.deliver(each.text)
                 self._mark(witness, pending[-1])
+            self._hand_out_head(witness)
         except SottovoceError:
             # Rule 1; that it lags is seen by states(), wherever it is asked for.
             self._not_before_s[witness.name] = self.clock.monotonic_s() + self.retry_after_s
+
+    def _is_up(self, witness: Witness, newest: SignedCheckpoint) -> bool:
+        head, name = self.tombstones(), witness.name
+        behind = head is not None and self._has.get(_TOMBSTONES + name, -1) < head.head.count
+        return self._has.get(name, -1) >= newest.size and not behind
+
+    def _hand_out_head(self, witness: Witness) -> None:
+        signed = self.tombstones()
+        if signed is None:
+            return
+        name, count = _TOMBSTONES + witness.name, signed.head.count
+        if self.entombed(witness) < count:
+            witness.deliver(signed.note)
+            with self.database.begin(durable=False) as tx:
+                tx.log.set_mark(WitnessMark(name, count, tx.now()))
+        self._has[name] = count
 
     def _pending(self, witness: Witness) -> Sequence[SignedCheckpoint]:
         """What it has not got yet, oldest first; of a new witness only the newest."""

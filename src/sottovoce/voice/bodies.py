@@ -3,6 +3,7 @@
     features   2 | 88 float32, little-endian | JSON list: profile, version, rate, quality in the order of its fields
     insight    2 | said
     decision   2 | SHA-256 of the features (32 bytes) | said
+    inference  3 | JSON object: what a model said, with the hashes of features, model and card
     embedding  hash of the model | 0 | float32, little-endian
 
     said       SHA-256 of the rule table (32 bytes) | count | so many float64, little-endian, NaN: not available |
@@ -19,14 +20,18 @@ from __future__ import annotations
 import json
 import math
 import struct
-from dataclasses import astuple, fields
+from collections.abc import Mapping
+from dataclasses import asdict, astuple, fields
 from typing import Any
 
+from sottovoce.errors import IntegrityError
 from sottovoce.model.features import FEATURE_COUNT, Embedding, Extraction, FeatureVector, Insight, Quality
 from sottovoce.model.findings import Findings
+from sottovoce.model.inference import Inference
 from sottovoce.voice import insight as insights
 
 _COMPACT = 2  # first byte; a JSON object begins with {, the length of the older features with 0
+_INFERENCE = 3
 _VECTOR_BYTES = 4 * FEATURE_COUNT
 _HASH_BYTES = 32
 _LENGTH = struct.Struct(">I")
@@ -39,8 +44,11 @@ def kinds_of(*, embedding: bool) -> tuple[str, ...]:
     )
 
 
-def bodies_of(extraction: Extraction, insight: Insight) -> dict[str, bytes]:
-    """Kind -> plaintext of every record of one result. Whoever calls this holds the result in memory."""
+def bodies_of(
+    extraction: Extraction, insight: Insight, inferences: Mapping[str, Inference] | None = None
+) -> dict[str, bytes]:
+    """Kind -> plaintext of every record of one result. Whoever calls this holds the result in memory. `inferences` go
+    by the kind of their own place."""
     said = _said(insight)
     bodies = {
         "features": _features_body(extraction.features, extraction.quality),
@@ -49,7 +57,7 @@ def bodies_of(extraction: Extraction, insight: Insight) -> dict[str, bytes]:
     }
     if extraction.embedding is not None:
         bodies["embedding"] = _embedding_body(extraction.embedding)
-    return bodies
+    return bodies | {kind: _inference_body(one) for kind, one in (inferences or {}).items()}
 
 
 def findings_of(extraction: Extraction, insight: Insight) -> Findings:
@@ -100,12 +108,29 @@ def read_embedding(body: bytes) -> Embedding:
 
 
 def read_decision(body: bytes) -> dict[str, object]:
-    """The hash of the features, and what was said: value by name."""
+    """The hash of the features, and what was said: value by name; of an inference all that its body holds."""
+    if body[0] == _INFERENCE:
+        return asdict(read_inference(body))
     if body[0] != _COMPACT:
         decision: dict[str, object] = json.loads(body)
         return decision
     _, values, _ = _read_said(body[1 + _HASH_BYTES :])
     return {"feature_sha256": body[1 : 1 + _HASH_BYTES].hex(), "output": values}
+
+
+def read_inference(body: bytes) -> Inference:
+    """IntegrityError (reason `inference_malformed`) where it is the body of something else."""
+    names = {field.name for field in fields(Inference)}
+    if body[:1] != bytes([_INFERENCE]) or set(said := json.loads(body[1:])) != names:
+        raise IntegrityError("This decision is no inference of a model.", reason="inference_malformed")
+    lists = {name: tuple(value) for name, value in said.items() if isinstance(value, list)}
+    return Inference(**{**said, **lists})
+
+
+def _inference_body(inference: Inference) -> bytes:
+    """Floats as the shortest text that reads back to the same float64."""
+    text = json.dumps(asdict(inference), separators=(",", ":"), sort_keys=True, allow_nan=False)
+    return bytes([_INFERENCE]) + text.encode()
 
 
 def _features_body(features: FeatureVector, quality: Quality) -> bytes:

@@ -17,6 +17,7 @@ from sottovoce.adapters.clock_system import OsEntropy, SystemClock
 from sottovoce.adapters.database import SqliteDatabase, schema
 from sottovoce.adapters.database.engine import create_file, sqlite_engine, writing
 from sottovoce.adapters.memory import InlineExtractor, MemoryBlobs, MemoryKeys, MemoryKeyStore, MemoryLiveness
+from sottovoce.adapters.memory_tombstones import MemoryTombstones
 from sottovoce.audit.chain import GENESIS, chain_link
 from sottovoce.model.subject import Caller
 from sottovoce.settings import Settings
@@ -39,6 +40,7 @@ def keys() -> Keys:
 @pytest.fixture
 def opened(tmp_home: Path, keys: Keys) -> Iterator[Callable[[], app.Platform]]:
     made: list[app.Platform] = []
+    tombstones = MemoryTombstones()
 
     def open_() -> app.Platform:
         for each in made:
@@ -49,6 +51,7 @@ def opened(tmp_home: Path, keys: Keys) -> Iterator[Callable[[], app.Platform]]:
             database=database, keys=keys.provider, long_lived=keys.long_lived, short_lived=keys.short_lived,
             bodies=MemoryBlobs(), receipt_copies=MemoryBlobs(), extractor=InlineExtractor(),
             liveness=MemoryLiveness(), clock=SystemClock(), entropy=OsEntropy(), closing=(database.close,),
+            tombstones=tombstones,
         )  # fmt: skip
         made.append(app.assemble(adapters, Settings(home=tmp_home)))
         return made[-1]

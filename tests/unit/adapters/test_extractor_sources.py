@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -101,3 +102,36 @@ def test_a_file_is_read_in_place_and_its_offset_stays(tmp_path: Path) -> None:
     assert read(source, 50, 4) == b""
     assert os.lseek(fd, 0, os.SEEK_CUR) == 7
     os.close(fd)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(
+    size=st.one_of(st.integers(0, 200_000), st.sampled_from([0, 1, 65_507, 65_508, 65_509, 131_072])),
+    head=st.sampled_from([1, 16_384, 1 << 20]),
+    reads=st.lists(st.tuples(st.integers(0, 210_000), st.integers(0, 70_000)), max_size=4),
+)
+def test_a_body_of_one_gcm_message_reads_like_the_file_it_was(
+    tmp_path: Path, size: int, head: int, reads: list[tuple[int, int]]
+) -> None:
+    """What clients of suite 1 seal (RSA): nonce, ciphertext and one tag at the very end."""
+    plain, nonce = bytes((7 * i + i // 251) % 256 for i in range(size)), bytes(range(12))
+    body = nonce + AESGCM(KEY).encrypt(nonce, plain, CONTEXT)
+    (tmp_path / "body").write_bytes(b"head" + body)
+    for broken in (False, True):
+        if broken:
+            (tmp_path / "body").write_bytes(b"head" + body[:-1] + bytes([body[-1] ^ 1]))
+        fd = os.open(tmp_path / "body", os.O_RDONLY)
+        try:
+            source = SealedSource(fd, key=KEY, context=CONTEXT, body_offset=4, suite=1, head_bytes=head)
+            assert source.plain_bytes() == size
+            if broken:
+                with pytest.raises(IntegrityError):
+                    source.authenticate()
+                with pytest.raises(IntegrityError):
+                    read(source, 0, 1)
+                continue
+            source.authenticate()
+            for offset, count in reads:
+                assert read(source, offset, count) == plain[offset : offset + count]
+        finally:
+            os.close(fd)

@@ -25,13 +25,16 @@ from sottovoce.errors import IntegrityError, SchemaNewer
 from sottovoce.model.consent import ConsentEvent, NoticeVersion
 from sottovoce.model.event import AuditEvent
 from sottovoce.model.job import Job
+from sottovoce.model.lineage import Departure, TrainingRound, TrainingUse
 from sottovoce.model.log import ArchiveCut, ArchivedLeaf, SignedCheckpoint, TreeNode, WitnessMark
 from sottovoce.model.mark import Mark
+from sottovoce.model.recipient import Acknowledgement, Disclosure, FeedEntry, Recipient
 from sottovoce.model.record import Decision, SealedRecord, StoredReceipt
 from sottovoce.model.recording import Recording
 from sottovoce.model.request import Case, ErasureRequest, Tombstone
 from sottovoce.model.retention import ClockMark, RetentionRule
 from sottovoce.model.subject import Subject
+from sottovoce.model.tombstones import TombstoneHead
 
 VALUES: dict[str, type[Any]] = {
     "subjects": Subject, "notices": NoticeVersion, "consent_events": ConsentEvent, "recordings": Recording,
@@ -39,7 +42,11 @@ VALUES: dict[str, type[Any]] = {
     "tombstones": Tombstone, "events": AuditEvent, "jobs": Job, "tree_nodes": TreeNode,
     "checkpoints": SignedCheckpoint, "witness_marks": WitnessMark, "marks": Mark, "cases": Case,
     "archived_leaves": ArchivedLeaf, "archive_cuts": ArchiveCut,
+    "recipients": Recipient, "disclosures": Disclosure, "feed_entries": FeedEntry,
+    "acknowledgements": Acknowledgement,
     "retention_rules": RetentionRule, "clock_marks": ClockMark,
+    "tombstones_applied": TombstoneHead, "training_rounds": TrainingRound, "training_uses": TrainingUse,
+    "training_departures": Departure,
 }  # fmt: skip
 
 
@@ -114,7 +121,15 @@ def test_the_columns_of_a_table_are_the_fields_of_its_value() -> None:
     machinery = {"events": {"position"}}
     machinery |= {
         name: {"tenant"}
-        for name in ("jobs", "tree_nodes", "checkpoints", "witness_marks", "archived_leaves", "archive_cuts")
+        for name in (
+            "jobs",
+            "tree_nodes",
+            "checkpoints",
+            "witness_marks",
+            "archived_leaves",
+            "archive_cuts",
+            "tombstones_applied",
+        )
     }
     for name, kind in VALUES.items():
         columns = set(schema.metadata.tables[name].c.keys())

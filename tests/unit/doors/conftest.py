@@ -20,6 +20,7 @@ from sottovoce.doors.worker import Stop
 from sottovoce.doors.worker import run as run_worker
 from sottovoce.model.consent import ConsentStatus, PurposeConsent
 from sottovoce.model.features import FEATURE_COUNT, FeatureVector, Insight, InsightItem, Quality
+from sottovoce.model.keys import DestructionPromise
 from sottovoce.model.outcome import (
     Analysis,
     ArchiveOutcome,
@@ -46,6 +47,7 @@ from sottovoce.model.purpose import CONSENT_PURPOSES
 from sottovoce.model.recording import RecordingState
 from sottovoce.sealing.receipt import Receipt
 
+COPIES = DestructionPromise(None, "you rotate; then at once")
 NOON = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 SESSION = "ses_" + "a" * 24
 RECEIPT = "rct_" + "b" * 24
@@ -101,6 +103,10 @@ class FakePlatform:
     def __exit__(self, *_: object) -> None:
         self.closed += 1
 
+    def models_to_run(self) -> tuple[object, ...]:
+        """No models: telling of them before a recording is read is tested where they are run."""
+        return ()
+
     def __getattr__(self, verb: str) -> Callable[..., Any]:
         if verb not in self.answers:
             raise AttributeError(verb)
@@ -145,8 +151,11 @@ def answers() -> dict[str, Any]:
         ),
         "erase": ErasureOutcome("erased", "req_" + "c" * 24, {"keys": 7, "rows": 12}, "{}", "/home-of-tests/r.json"),
         "sweep": SweepReport(audio_discarded=2, overdue=1),
-        "rotate_keys": RotationReport(1, 2, 40, timedelta(seconds=0.5), "the file is gone"),
-        "keys_status": KeysStatus({"provider": "local"}, 1, NOON, {"subject": 5, "recording": 1}, False, "f" * 64),
+        "key_copies": COPIES,
+        "rotate_keys": RotationReport(1, 2, 40, timedelta(seconds=0.5), "the file is gone", COPIES),
+        "keys_status": KeysStatus(
+            {"provider": "local"}, 1, NOON, {"subject": 5, "recording": 1}, False, "f" * 64, COPIES, NOON, False,
+        ),
         "identity": '{"format": "sottovoce-identity/1", "key_id": "ff"}\n',
         "replace_identity": '{"format": "sottovoce-identity/1", "key_id": "ee"}\n',
         "verify_audit": AuditReport(True, 9, 0, None, "", "ab" * 32, "nine entries hashed and linked"),

@@ -122,6 +122,7 @@ def test_the_options_reach_the_verb(run: Callable[..., Any], platform: Any) -> N
     (verb, arguments, named) = platform.asked[0]
     caller = named.pop("caller")
     assert callable(named.pop("on_gate"))
+    assert callable(named.pop("on_inference"))
     assert (verb, arguments) == ("analyze", ("a.wav",))
     assert named == {
         "subject": "anna", "discard_source": True, "channel": "mix", "accept_truncated": True, "embedding": True,

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from sottovoce.doors.cli.retention import page
+from sottovoce.model.keys import DestructionPromise
 from sottovoce.model.retention import SCHEDULE, PlannedChange, ScheduleRow
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
+COPIES = DestructionPromise(None, "you rotate; then at <once>")
 ROWS = tuple(ScheduleRow(kind, kind.days, 3, 0) for kind in SCHEDULE)
 
 
@@ -35,6 +37,8 @@ def test_show(run: Callable[..., Any], scheduled: Any) -> None:
     assert "at most 30 days" in done.out
     rows = json.loads(run("retention", "show", "--json").out)["schedule"]
     assert {row["kind"]: row["days"] for row in rows}["audit"] == 2555
+    assert "at most 90 days; not stored by this version" in done.out  # transcripts
+    assert "at most 365 days; not stored by this version" in done.out  # user profiles
 
 
 def test_M30_overdue_is_an_alarm(run: Callable[..., Any], scheduled: Any) -> None:
@@ -74,7 +78,7 @@ def test_C7a_the_public_page_is_made_from_the_policy_in_force(
     assert "&lt;Example&gt; &amp; Co" in text
     assert "2026-05-01" in text
     shorter = tuple(ScheduleRow(r.kind, 12 if r.kind.id == "features" else r.days, 0, 0) for r in ROWS)
-    assert "at most 12 days" in page(shorter, NOW, "")
+    assert "at most 12 days" in page(shorter, NOW, "", COPIES)
     assert "Transcripts" not in text
 
 
@@ -86,7 +90,7 @@ def test_the_public_page_fetches_and_runs_nothing() -> None:
             found.append(tag)
             assert not any(name in ("src", "href") or name.startswith("on") for name, _ in attrs)
 
-    Tags().feed(page(ROWS, NOW, "x"))
+    Tags().feed(page(ROWS, NOW, "x", COPIES))
     assert "script" not in found
 
 

@@ -53,6 +53,19 @@ def test_waiting_ends_at_once_when_asked(platform: Any, stop: Stop) -> None:
     assert time.monotonic() - start < 5
 
 
+def test_F9_a_queue_that_never_empties_does_not_put_the_sweep_off(platform: Any, stop: Stop) -> None:
+    """A worker that always has something to do still sweeps, so that deadlines are kept under load."""
+
+    def work(**_: Any) -> WorkOutcome:
+        time.sleep(0.01)
+        return outcome(1)
+
+    platform.answers |= {"work_next": work, "sweep": lambda **_: stop.ask()}
+    run(platform, once=False, report=lambda _: None, stop=stop, sweep_every_s=0.03)
+    assert platform.verbs_asked()[-1] == "sweep"
+    assert platform.verbs_asked().count("work_next") <= 3
+
+
 def test_between_recordings_it_sweeps(platform: Any, stop: Stop) -> None:
     platform.answers["work_next"] = None
     platform.answers["sweep"] = lambda **_: stop.ask()

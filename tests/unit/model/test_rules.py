@@ -52,7 +52,7 @@ DAY = timedelta(days=1)
 def test_the_purposes_of_the_issue_are_all_there() -> None:
     asked = {
         "voice_recording", "voice_analysis", "data_retention_30_days", "research_statistics", "model_training",
-        "embedding",
+        "embedding", "audio_hold",
     }  # fmt: skip
     assert asked < set(CONSENT_PURPOSES)
     inferred = {name for name in CONSENT_PURPOSES if name.startswith("infer_")}

@@ -71,7 +71,8 @@ def test_C13a_the_package_explains_features_recipients_retention_and_model_use(
     assert session["id"] == analysis.session_id
     assert session["features"]["values"] == _stored(analysis.features).as_dict()
     assert set(data["features_explained"]) == set(FEATURE_NAMES)
-    assert data["recipients"].startswith("Nobody")
+    assert data["recipients"] == []
+    assert data["recipients_in_words"].startswith("Nothing of you was handed to anybody")
     assert data["retention_days"]["features"] == 30
     assert session["decisions"][0]["model_sha256"] == analysis.insight.model_sha256
     assert session["decisions"][0]["content"]["feature_sha256"] == analysis.features.sha256()
@@ -243,6 +244,35 @@ def test_F25_an_erasure_that_comes_in_between_wins_over_the_export(
         hall.platform.export_person(subject="anna", out=tmp_path / "anna.zip", caller=hall.caller)
     assert list(tmp_path.glob("*.zip")) == []
     assert written == []
+
+
+@pytest.mark.parametrize("when", ["while it is read", "while it is written"])
+def test_F25_a_session_that_is_erased_meanwhile_is_in_no_package(
+    hall: Hall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """A package that holds a recording which was erased while it was made is not handed out; the next one has not got
+    it."""
+    from sottovoce.adapters import export_file
+
+    hall.grant()
+    gone, stays = hall.analyze().session_id, hall.analyze().session_id
+    place, name = (portable, "pack") if when == "while it is read" else (export_file, "write_new")
+    real = getattr(place, name)
+
+    def late(*given: Any, **named: Any) -> Any:
+        answer = real(*given, **named)
+        monkeypatch.setattr(place, name, real)
+        hall.platform.erase(subject="anna", session_id=gone, caller=hall.caller)
+        return answer
+
+    monkeypatch.setattr(place, name, late)
+    with pytest.raises(Conflict) as refused:
+        hall.platform.export_person(subject="anna", out=tmp_path / "anna.zip", caller=hall.caller)
+    assert refused.value.reason == "session_erased"
+    assert list(tmp_path.glob("*.zip")) == []
+    hall.platform.export_person(subject="anna", out=tmp_path / "anna.zip", caller=hall.caller)
+    data = json.loads(zipfile.ZipFile(tmp_path / "anna.zip").read("data.json"))
+    assert [session["id"] for session in data["sessions"]] == [stays]
 
 
 # --- the file ---------------------------------------------------------------------------------------------

@@ -286,7 +286,7 @@ def test_I7_fsck_finds_what_is_past_its_date_and_a_repair_lets_it_go(house: Hous
     """With the clock moved past every date, what is still there is found, and a repair expires and discards it."""
     house.by = timedelta(days=31)
     report = house.fsck()
-    assert codes(report) == {"I7": ["audio_overdue", "record_overdue"]}
+    assert codes(report) == {"I7": ["audio_overdue", "epoch_overdue", "record_overdue"]}
     assert house.fsck(repair=True).sound
     assert house.recording(house.waiting).state is RecordingState.FAILED_SHREDDED
 

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sottovoce.adapters.keys_local import LocalKeys
 from sottovoce.adapters.keystore_sqlite import SqliteKeyStore
@@ -519,6 +521,21 @@ def test_F29_a_rotation_that_stopped_at_any_step_is_finished_and_no_key_is_lost(
     assert again.rotate().after == 3
 
 
+@given(st.integers(1, 8_000), st.floats(0, 100))
+def test_F28_a_batch_that_kept_writers_waiting_is_followed_by_a_smaller_one(
+    batch: int, took_s: float
+) -> None:
+    """While keys are re-wrapped nobody waits long: a step that took too long is followed by a shorter one."""
+    following = epochs._next_batch(batch, took_s=took_s)
+    assert epochs.REWRAP_FLOOR <= following <= epochs.REWRAP_BATCH
+    if epochs.REWRAP_FLOOR < following < epochs.REWRAP_BATCH:
+        assert following == pytest.approx(
+            min(1.25 * batch, batch * epochs.LOCKED_S / max(took_s, 1e-9)), abs=1
+        )
+    if took_s > 2 * epochs.LOCKED_S and batch > 2 * epochs.REWRAP_FLOOR:
+        assert following < batch / 1.9
+
+
 def test_a_rotation_after_an_interrupted_one_finishes_both(small_batches: None) -> None:
     stores = (MemoryKeys(), MemoryKeyStore(), MemoryKeyStore())
     keyring, keys = filled(*stores)
@@ -665,6 +682,56 @@ def test_a_kill_at_any_step_of_the_set_up_is_repaired_by_setting_up_again(tmp_pa
         pytest.fail("a set-up has more changes than this test knows")
 
 
+# --- copies of the file that were made before -----------------------------------------------------------------
+
+
+def opened_of(folder: Path, kek: Path) -> set[str]:
+    """Ids of the rows of key files that open with the KEKs that are left."""
+    stores = [SqliteKeyStore(folder / name) for name in ("keys.db", "audio-keys.db")]
+    keyring = make(LocalKeys(kek), *stores)
+    opened = set()
+    for row in list(keyring.rows()):
+        try:
+            keyring.open_key(row.key_id)
+        except KeyUnavailable:
+            continue
+        opened.add(row.key_id)
+    for store in stores:
+        store.close()
+    return opened
+
+
+def test_F31_X14_C11e_a_byte_copy_of_the_key_store_opens_nothing_after_the_epoch(
+    home: Path, tmp_path: Path
+) -> None:
+    """A copy of the key store opens an erased record until the epoch ends, and not one row of it opens after that."""
+    live, copy = Path(shutil.copytree(home, tmp_path / "live")), tmp_path / "copy"
+    shutil.copytree(home, copy, ignore=shutil.ignore_patterns("kek"))
+    with Opened(live) as keyring:
+        everything = set(all_ids(keyring))
+        assert keyring.destroy(["r1"]) == 1
+        assert not keyring.exists("r1")
+    assert opened_of(copy, live / "kek") == everything, (
+        "within the epoch the copy opens, the erased record included"
+    )
+    with Opened(live) as keyring:
+        keyring.rotate()
+        assert keyring.open_key("r2"), "what lives goes on living"
+    assert opened_of(copy, live / "kek") == set()
+
+
+def test_X14_a_copy_of_the_providers_folder_undoes_the_end_of_an_epoch(home: Path, tmp_path: Path) -> None:
+    """Who kept a copy of the key folder can open the older copy of the key store that goes with it: the documentation
+    says so, because no program can prevent it."""
+    live, copy = Path(shutil.copytree(home, tmp_path / "live")), tmp_path / "copy"
+    shutil.copytree(home, copy)
+    with Opened(live) as keyring:
+        keyring.destroy(["r1"])
+        keyring.rotate()
+    assert "r1" in opened_of(copy, copy / "kek")
+    assert opened_of(copy, live / "kek") == set()
+
+
 # --- status ---------------------------------------------------------------------------------------------------
 
 
@@ -709,9 +776,11 @@ class HookedStore(MemoryKeyStore):
         happen(self.before_insert)
         super().insert(rows)
 
-    def begin_epoch(self, epoch: int, wrapped_ek: bytes, *, at: datetime) -> None:
+    def begin_epoch(
+        self, epoch: int, wrapped_ek: bytes, *, at: datetime, ends_by: datetime | None = None
+    ) -> None:
         happen(self.before_begin)
-        super().begin_epoch(epoch, wrapped_ek, at=at)
+        super().begin_epoch(epoch, wrapped_ek, at=at, ends_by=ends_by)
 
     def get(self, key_ids: Sequence[str]) -> dict[str, KeyRow]:
         rows = super().get(key_ids)
@@ -810,7 +879,9 @@ def test_a_rotation_whose_page_was_finished_by_another_goes_on(
 
 def test_a_store_that_refuses_an_epoch_for_another_reason_is_not_overheard() -> None:
     class Refusing(MemoryKeyStore):
-        def begin_epoch(self, epoch: int, wrapped_ek: bytes, *, at: datetime) -> None:
+        def begin_epoch(
+            self, epoch: int, wrapped_ek: bytes, *, at: datetime, ends_by: datetime | None = None
+        ) -> None:
             raise Conflict("no")
 
     with pytest.raises(Conflict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -221,49 +220,6 @@ def test_F7_a_worker_killed_again_and_again_gives_up(hall: Hall) -> None:
     hall.platform.sweep()
     assert hall.audio_left() == (0, 0)
     assert hall.recordings()[0].failure == "attempts_exhausted"
-
-
-def test_C9c_policy_hold_keeps_the_sealed_audio_for_a_retry(new_hall: Callable[..., Hall]) -> None:
-    """With the policy hold a recording that fails waits, sealed, for a retry, and goes at the end of its time."""
-    hall = new_hall(on_failure="hold", hold_ttl_s=3600)
-    hall.grant()
-    answer = hall.submit()
-    hall.extractor.failing = [REJECTED]
-    outcome = hall.platform.work_next()
-    assert outcome is not None
-    assert outcome.state is RecordingState.HELD
-    assert hall.audio_left() == (1, 1)
-    hall.platform.retry(answer.session_id)
-    outcome = hall.platform.work_next()
-    assert outcome is not None
-    assert outcome.state is RecordingState.VERIFIED
-    assert hall.audio_left() == (0, 0)
-
-
-def test_C9c_held_audio_goes_when_its_time_is_over(new_hall: Callable[..., Hall]) -> None:
-    """Held audio is destroyed when its time is over, whatever runs or does not."""
-    hall = new_hall(on_failure="hold", hold_ttl_s=3600)
-    hall.grant()
-    hall.submit()
-    hall.extractor.failing = [REJECTED]
-    hall.platform.work_next()
-    hall.advance(hours=2)
-    report = hall.platform.sweep()
-    assert report.audio_discarded == 1
-    assert hall.audio_left() == (0, 0)
-    assert hall.recordings()[0].state is RecordingState.FAILED_SHREDDED
-
-
-def test_C9c_nothing_is_held_against_a_withdrawal(new_hall: Callable[..., Hall]) -> None:
-    """Consent withdrawn while a worker runs: the audio is not held for a retry."""
-    hall = new_hall(on_failure="hold")
-    hall.grant()
-    hall.submit()
-    hall.extractor.before = lambda: withdraw(hall, VOICE_ANALYSIS)
-    outcome = hall.platform.work_next()
-    assert outcome is not None
-    assert outcome.state is RecordingState.FAILED_SHREDDED
-    assert hall.audio_left() == (0, 0)
 
 
 # --- consent, erasure and time against running work -------------------------------------------------------

@@ -20,12 +20,21 @@ from sottovoce.errors import (
     UsageError,
 )
 from sottovoce.model.features import Embedding
-from sottovoce.model.purpose import EMBEDDING, VOICE_ANALYSIS, PurposeGrant
+from sottovoce.model.purpose import (
+    AUDIO_HOLD,
+    EMBEDDING,
+    RETENTION,
+    VOICE_ANALYSIS,
+    VOICE_RECORDING,
+    PurposeGrant,
+)
 from sottovoce.model.recording import RecordingState
 from sottovoce.ports import Place
 
 if TYPE_CHECKING:
     from conftest import Hall
+
+HOLDING = (VOICE_RECORDING, VOICE_ANALYSIS, RETENTION, AUDIO_HOLD)
 
 
 def interrupting(hall: Hall, action: Callable[[], object]) -> object:
@@ -128,7 +137,7 @@ def test_F12_F16_what_may_pass_is_tried_again(hall: Hall, error: SottovoceError)
 def test_F15_a_body_that_does_not_open_gives_no_features(new_hall: Callable[..., Hall]) -> None:
     """A stored body that was changed is not tried again and never held: it is shredded, and the log says why."""
     hall = new_hall(on_failure="hold")
-    hall.grant()
+    hall.grant(purposes=HOLDING)
     hall.submit()
     hall.extractor.failing = [IntegrityError("The body does not open.")]
     outcome = hall.platform.work_next()
@@ -149,7 +158,7 @@ def test_retry_takes_only_what_is_held(hall: Hall) -> None:
 def test_C2a_a_held_recording_is_not_retried_without_consent(new_hall: Callable[..., Hall]) -> None:
     """A held recording is worked on again only while the person still agrees; a withdrawal discards it."""
     hall = new_hall(on_failure="hold")
-    hall.grant()
+    hall.grant(purposes=HOLDING)
     held = hall.submit().session_id
     hall.extractor.failing = [IntegrityError("x", reason="quarantine")]
     hall.platform.work_next()

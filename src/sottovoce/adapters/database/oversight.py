@@ -7,9 +7,10 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from sottovoce.adapters.database.rows import DEFAULT_TENANT, fetch, fetch_one, insert, row_of
-from sottovoce.adapters.database.schema import jobs, requests, tombstones
+from sottovoce.adapters.database.schema import jobs, requests, tombstones, tombstones_applied
 from sottovoce.model.job import Job, JobKind
 from sottovoce.model.request import ErasureRequest, Tombstone
+from sottovoce.model.tombstones import TombstoneHead
 
 
 class SqlRequests:
@@ -38,6 +39,14 @@ class SqlRequests:
 
     def tombstones(self) -> tuple[Tombstone, ...]:
         return fetch(self._connection, Tombstone, tombstones, {}, order=("at", "request_id"))
+
+    def applied(self) -> TombstoneHead | None:
+        return fetch_one(self._connection, TombstoneHead, tombstones_applied, {})
+
+    def set_applied(self, head: TombstoneHead) -> None:
+        if self._connection.execute(tombstones_applied.update().values(row_of(head))).rowcount == 0:
+            row = row_of(head) | {"tenant": DEFAULT_TENANT}
+            insert(self._connection, tombstones_applied, row, taken="head_exists")
 
 
 class SqlJobs:

@@ -101,6 +101,22 @@ REGISTRY: tuple[Entry, ...] = (
         what="restrictions, objections, legal holds, corrections",
     ),
     Entry(
+        table=schema.recipients, sealed=("sealed_name",), nobody="organisations and teams, never a natural person",
+        what="who may receive data",
+    ),
+    Entry(
+        table=schema.disclosures, subject="subject_id", session="session_id", sealed=("note",),
+        what="which recipient received what of the person, for which purpose",
+    ),
+    Entry(
+        table=schema.feed_entries, nobody="opaque names that one recipient alone can place",
+        what="what each recipient was told to undo",
+    ),
+    Entry(
+        table=schema.acknowledgements, nobody="a recipient is an organisation or a team",
+        what="up to where each recipient has done so",
+    ),
+    Entry(
         table=schema.cases, subject="subject_id", sealed=("identity",),
         what="requests of the person as cases, with their clocks",
         kept="the log of requests, with internal ids only; no proof of identity is left when a case has ended",
@@ -147,6 +163,23 @@ REGISTRY: tuple[Entry, ...] = (
     Entry(
         table=schema.clock_marks, nobody="a reading of this machine's clock",
         what="by which a clock that was set is noticed",
+    ),
+    Entry(
+        table=schema.tombstones_applied, nobody="a number and a hash",
+        what="how far the database has followed the file of tombstones",
+    ),
+    Entry(
+        table=schema.training_rounds, nobody="counts and hashes of a round of training, never who",
+        what="rounds of training: the model, how many people, the hash of the table and of the model",
+    ),
+    Entry(
+        table=schema.training_uses, subject="subject_id", session="session_id",
+        what="in which rounds of training the results of a session were used",
+    ),
+    Entry(
+        table=schema.training_departures,
+        nobody="labels of rows in a table that is not here; whose they were is erased with the person",
+        what="rows that a data team has to leave out of its table",
     ),
     Entry(
         table=schema.jobs, session="ref", nobody="a job names a recording or a request, never a person",

@@ -20,7 +20,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from sottovoce.model.consent import ConsentAction
+from sottovoce.model.lineage import Action, Leaving, RoundState
 from sottovoce.model.mark import MarkKind
+from sottovoce.model.recipient import DisclosureForm, FeedKind, RecipientKind
 from sottovoce.model.recording import RecordingState
 from sottovoce.model.request import CaseKind, CaseState
 from sottovoce.model.subject import SubjectState
@@ -31,6 +33,10 @@ REVISIONS = (
     "0003",
     "0004",
     "0005",
+    "0006",
+    "0007",
+    "0009",
+    "0010",
 )  # every version this release can read, oldest first; the last is written
 HEAD = REVISIONS[-1]
 
@@ -131,6 +137,12 @@ def _subject_id() -> sa.Column[str]:
 
 def _session_id(*, nullable: bool = False) -> sa.Column[str]:
     return sa.Column("session_id", sa.Text, sa.ForeignKey("recordings.id"), nullable=nullable)
+
+
+def _recipient_id(**options: Any) -> sa.Column[str]:
+    return sa.Column(
+        "recipient_id", sa.Text, sa.ForeignKey("recipients.id"), **{"nullable": False, **options}
+    )
 
 
 subjects = sa.Table(
@@ -302,6 +314,68 @@ marks = sa.Table(
     sa.Index(None, "kind", "lifted_at"),
 )
 
+recipients = sa.Table(
+    "recipients",
+    metadata,
+    _id(),
+    _tenant(),
+    _bytes("sealed_name"),
+    sa.Column("kind", Word(RecipientKind), nullable=False),
+    _time("created_at"),
+    _time("ended_at", nullable=True),
+    _flag("destroyed"),
+)
+
+
+disclosures = sa.Table(
+    "disclosures",
+    metadata,
+    _id(),
+    _tenant(),
+    _recipient_id(),
+    _subject_id(),
+    _session_id(nullable=True),
+    _text("purpose"),
+    _text("what"),
+    sa.Column("form", Word(DisclosureForm), nullable=False),
+    _text("opaque_subject"),
+    _text("opaque_session", nullable=True),
+    _bytes("note", nullable=True),
+    _time("at"),
+    sa.Index(None, "subject_id"),
+    sa.Index(None, "session_id"),
+    sa.Index(None, "recipient_id"),
+)
+
+# No subject: what a recipient is told outlives the person, under a name that only that recipient knows them by.
+feed_entries = sa.Table(
+    "feed_entries",
+    metadata,
+    _recipient_id(primary_key=True),
+    _count("number"),
+    _tenant(),
+    sa.Column("kind", Word(FeedKind), nullable=False),
+    _text("opaque_subject"),
+    _text("opaque_session", nullable=True),
+    _text("purposes"),
+    _time("at"),
+    _text("cause"),
+    _text("previous"),
+    _text("hash"),
+    sa.Index(None, "cause"),
+)
+
+acknowledgements = sa.Table(
+    "acknowledgements",
+    metadata,
+    _recipient_id(primary_key=True),
+    _count("through"),
+    _tenant(),
+    _text("hash"),
+    _time("applied_at"),
+    _time("received_at"),
+)
+
 # No foreign key: the log of requests outlives the person's row; internal ids only once the person is erased.
 cases = sa.Table(
     "cases",
@@ -324,6 +398,7 @@ cases = sa.Table(
     _text("outcome", nullable=True),
     _time("ended_at", nullable=True),
     _text("receipt", nullable=True),
+    _text("decision_id", nullable=True),
     sa.Index(None, "subject_id"),
     sa.Index(None, "state", "received_at"),
     sa.Index(None, "identity_key_id"),
@@ -423,6 +498,71 @@ clock_marks = sa.Table(
     _id("tenant"),
     _text("boot"),
     _time("started_at"),
+)
+
+# One row: the head of the file of tombstones up to which this database has done what it says.
+tombstones_applied = sa.Table(
+    "tombstones_applied",
+    metadata,
+    _id("tenant"),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    _bytes("hash"),
+)
+
+# Rounds of training: counts and hashes. Whose features they were stands in `training_uses`, erased with the person.
+training_rounds = sa.Table(
+    "training_rounds",
+    metadata,
+    _id(),
+    _tenant(),
+    _text("model"),
+    _number("number"),
+    sa.Column("state", Word(RoundState), nullable=False),
+    _text("profile"),
+    _number("people"),
+    _number("records"),
+    _text("epsilon", nullable=True),
+    _text("delta", nullable=True),
+    _text("unit"),
+    sa.Column("on_leave", Word(Action), nullable=False),
+    _time("use_until"),
+    _time("begun_at"),
+    _text("dataset_sha256", nullable=True),
+    _text("model_sha256", nullable=True),
+    _text("version", nullable=True),
+    _time("finished_at", nullable=True),
+    _time("retired_at", nullable=True),
+    sa.UniqueConstraint("tenant", "model", "number"),
+)
+
+training_uses = sa.Table(
+    "training_uses",
+    metadata,
+    _id("label"),
+    _tenant(),
+    _text("round_id"),
+    _subject_id(),
+    _session_id(),
+    _text("speaker"),
+    _time("at"),
+    _time("left_at", nullable=True),
+    sa.Index(None, "round_id"),
+    sa.Index(None, "subject_id"),
+    sa.Index(None, "session_id"),
+)
+
+# Rows that a data team has to leave out of its table: labels of that table, which lead to nobody from here.
+training_departures = sa.Table(
+    "training_departures",
+    metadata,
+    _id("label"),
+    _tenant(),
+    _text("round_id"),
+    _text("speaker"),
+    sa.Column("reason", Word(Leaving), nullable=False),
+    _time("day"),
+    _flag("excluded"),
+    sa.Index(None, "round_id"),
 )
 
 jobs = sa.Table(

@@ -86,6 +86,9 @@ class SqlRecords:
         where = {"session_id": session_id}
         return fetch(self._connection, Decision, decisions, where, order=("at", "id"))
 
+    def decision(self, decision_id: str) -> Decision | None:
+        return fetch_one(self._connection, Decision, decisions, {"id": decision_id})
+
     def ids_of_subject(self, subject_id: str) -> tuple[str, ...]:
         queries = (sa.select(table.c.id).where(table.c.subject_id == subject_id) for table in _SEALED)
         return tuple(sorted(row.id for query in queries for row in self._connection.execute(query)))
@@ -119,6 +122,14 @@ class SqlRecords:
                 table.update().where(*of_subject).values(expires_at=at)
             ).rowcount
         return count
+
+    def expire_decisions(self, subject_id: str, purposes: Sequence[str], at: datetime) -> tuple[str, ...]:
+        mine = (decisions.c.subject_id == subject_id, decisions.c.purpose.in_(list(purposes)))
+        later = decisions.update().where(*mine, decisions.c.expires_at > at)
+        self._connection.execute(later.values(expires_at=at))
+        return tuple(
+            self._connection.scalars(sa.select(decisions.c.id).where(*mine).order_by(decisions.c.id))
+        )
 
     def existing(self, ids: Sequence[str]) -> frozenset[str]:
         found: set[str] = set()

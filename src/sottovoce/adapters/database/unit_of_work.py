@@ -11,10 +11,12 @@ import sqlalchemy as sa
 from sottovoce.adapters.database import registry
 from sottovoce.adapters.database.events import SqlEvents
 from sottovoce.adapters.database.footprint import footprint
+from sottovoce.adapters.database.lineage import SqlLineage
 from sottovoce.adapters.database.log import SqlLog
 from sottovoce.adapters.database.oversight import SqlJobs, SqlRequests
 from sottovoce.adapters.database.people import SqlConsents, SqlSubjects
 from sottovoce.adapters.database.policy import SqlPolicy
+from sottovoce.adapters.database.recipients import SqlRecipients
 from sottovoce.adapters.database.rights import SqlCases, SqlMarks
 from sottovoce.adapters.database.sessions import SqlReceipts, SqlRecordings, SqlRecords
 from sottovoce.model.corpus import FootprintRow
@@ -36,8 +38,10 @@ class SqlUnitOfWork:
         self.marks = SqlMarks(connection)
         self.cases = SqlCases(connection)
         self.policy = SqlPolicy(connection)
+        self.recipients = SqlRecipients(connection)
         self.events = SqlEvents(connection)
         self.log = SqlLog(connection)
+        self.lineage = SqlLineage(connection)
         self.jobs = SqlJobs(connection)
 
     def now(self) -> datetime:

@@ -26,6 +26,7 @@ from sottovoce.adapters.extractor.sources import FileSource, SealedSource
 from sottovoce.model.features import Extraction
 from sottovoce.ports import ExtractOptions
 from sottovoce.voice.containers import Source
+from sottovoce.voice.models.read_tflite import MAXIMUM_BYTES
 from sottovoce.voice.rejections import rejected
 
 EXIT_MEMORY = 71
@@ -52,7 +53,7 @@ def run(
         _arrange_descriptors(job_socket, result_fd)
         message, fds = _take_job()
         if handover.is_job(message):
-            answer = _seal(handover.unpack_job(message), held)
+            answer = _seal(handover.unpack_job(message), fds, held)
         else:
             answer = _measure(wire.unpack_job(message), fds[0], held, pipeline)
         os.write(confinement.RESULT_FD, answer)
@@ -80,21 +81,22 @@ def _lift(fd: int, lowest: int) -> int:
 
 
 def _take_job() -> tuple[bytes, list[int]]:
-    """The one message this child will ever get, with the descriptor of the recording where there is one."""
+    """The one message this child will ever get, with the descriptor of the recording, or those of the models."""
     link = socket.socket(fileno=confinement.JOB_FD)
-    message, fds, _, _ = socket.recv_fds(link, wire.MAX_MESSAGE_BYTES, 1)
+    message, fds, _, _ = socket.recv_fds(link, wire.MAX_MESSAGE_BYTES, handover.MAX_MODELS)
     link.close()
-    if not message or len(fds) != (0 if handover.is_job(message) else 1):
+    if not message or (len(fds) != 1 and not handover.is_job(message)):
         os._exit(0)
     os.write(confinement.RESULT_FD, confinement.TAKEN)
     return message, fds
 
 
-def _seal(job: handover.SealJob, held: Confinement) -> bytes:
-    """Numbers of another child, checked and sealed."""
+def _seal(job: handover.SealJob, fds: list[int], held: Confinement) -> bytes:
+    """Numbers of another child, checked and sealed, with what the models say of them."""
     _confine(held, job.options)
     try:
-        return handover.pack_sealed(handover.seal(job))
+        models = [os.pread(fd, MAXIMUM_BYTES, 0) for fd in fds]
+        return handover.pack_sealed(handover.seal(handover.with_models(job, models)))
     except BaseException as error:
         return wire.pack_error(error)
 
@@ -108,7 +110,7 @@ def _measure(job: wire.Job, fd: int, held: Confinement, pipeline: Pipeline) -> b
 def _source(job: wire.Job, fd: int) -> FileSource | SealedSource:
     if not job.sealed:
         return FileSource(fd)
-    return SealedSource(fd, key=job.key, context=job.context, body_offset=job.body_offset)
+    return SealedSource(fd, key=job.key, context=job.context, body_offset=job.body_offset, suite=job.suite)
 
 
 def _confine(held: Confinement, options: ExtractOptions) -> None:

@@ -25,7 +25,8 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from sottovoce.adapters.extractor import handover, wire
@@ -119,7 +120,8 @@ class SealedExtractor:
             def message() -> list[bytearray | memoryview]:
                 return [handover.pack_job(options, given), numbers.message]
 
-            self._run(supervisor, message, [], options.wall_limit_s, sealed)
+            with _model_files(given) as files:
+                self._run(supervisor, message, files, options.wall_limit_s, sealed)
             return handover.unpack_sealed(sealed.message, options, given)
 
     def probe(self, name: str, fd: int, options: ExtractOptions | None = None) -> dict[str, str]:
@@ -164,8 +166,9 @@ class SealedExtractor:
         job = wire.Job(options=options)
         if isinstance(source, SealedBody):
             job = replace(
-                job, sealed=True, key=source.key, context=source.context, body_offset=source.body_offset
-            )
+                job, sealed=True, key=source.key, context=source.context, body_offset=source.body_offset,
+                suite=source.suite,
+            )  # fmt: skip
         return supervisor, job
 
     def _check_level(self, supervisor: Supervisor) -> None:
@@ -256,6 +259,21 @@ def _check_source(fd: int) -> None:
         )
     if access != os.O_RDONLY:
         raise UsageError("The descriptor of a recording has to be opened for reading only.")
+
+
+@contextmanager
+def _model_files(places: Sequence[Place]) -> Iterator[list[int]]:
+    """The models of the places as open files in memory: nothing of a person is in them, and a message would be too
+    short."""
+    with ExitStack() as stack:
+        files = []
+        for place in places:
+            if place.model is not None:
+                fd = os.memfd_create("model", os.MFD_CLOEXEC)
+                stack.callback(os.close, fd)
+                os.write(fd, place.model.data)
+                files.append(fd)
+        yield files
 
 
 def _recording_message(job: wire.Job) -> Message:

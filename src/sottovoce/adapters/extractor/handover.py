@@ -1,32 +1,38 @@
 """From the child that measured to the child that seals: a result crosses the service without being looked at.
 
 The one answers with numbers, framed (wire.py); the service keeps those bytes in one buffer, sends them on with the
-places that the records go to, and zeroes the buffer. The other checks them as hostile, derives the insight, seals
-both, answers with ciphertext and what may be known of the result, and dies. So no number of a result is ever an object
-of the service, whose floats and strings nobody could overwrite (docs/adr/0013).
+places that the records go to (and the models that are to be run, as open files), and zeroes the buffer. The other
+checks them as hostile, derives the insight, runs the models, seals it all, answers with ciphertext and what may be
+known of the result, and dies. So no number of a result is ever an object of the service, whose floats and strings
+nobody could overwrite (docs/adr/0013).
 
 Rules upheld here:
 - What the measuring child wrote is parsed in a process that has opened no audio, under the same confinement.
 - What the sealing child answers is bounded and checked too: exactly the kinds that were asked for, closed fields.
 - Keys and numbers are parts of messages, never of their heads.
+- Exactly the models that were verified are run: each by the hash that its place names.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sottovoce.adapters.extractor import wire
-from sottovoce.errors import UsageError
+from sottovoce.errors import IntegrityError, UsageError
 from sottovoce.model.findings import Findings
+from sottovoce.model.inference import ModelUse
 from sottovoce.ports import ExtractOptions, Place, SealedExtraction
 from sottovoce.sealing import envelope
 from sottovoce.voice.bodies import bodies_of, findings_of
 from sottovoce.voice.insight import voice_profile
+from sottovoce.voice.models.inference import infer
 
+MAX_MODELS = 16
 _LENGTH = struct.Struct("<I")
 _NUMBERS, _FAILED, _SEAL = b'{"features"', b'{"failed"', b'{"seal"'  # how the texts begin
 
@@ -46,11 +52,15 @@ def holds_numbers(answer: bytes | bytearray | memoryview) -> bool:
 
 
 def pack_job(options: ExtractOptions, places: Sequence[Place]) -> bytearray:
-    """The message but for the answer, which is sent behind it. The caller zeroes it: it holds keys."""
+    """The message but for the answer, which is sent behind it, and the models, whose files go beside it in the order
+    of their places. The caller zeroes it: it holds keys."""
+    if sum(place.model is not None for place in places) > MAX_MODELS:
+        raise UsageError(f"At most {MAX_MODELS} models are run on one recording.")
     named = [
-        {"kind": place.kind, "key_id": place.key_id, "key": len(place.key), "context": len(place.context)}
+        {"kind": place.kind, "key_id": place.key_id, "key": len(place.key), "context": len(place.context),
+         "model": None if place.model is None else asdict(replace(place.model, data=b"")) | {"data": None}}
         for place in places
-    ]
+    ]  # fmt: skip
     text = json.dumps({"seal": named, "options": asdict(options)}).encode()
     secret = [part for place in places for part in (place.key, place.context)]
     message = bytearray().join((_LENGTH.pack(len(text)), text, *secret))
@@ -73,16 +83,41 @@ def unpack_job(message: bytes) -> SealJob:
     for named in head["seal"]:
         key_end = at + named["key"]
         end = key_end + named["context"]
-        places.append(Place(named["kind"], named["key_id"], message[at:key_end], message[key_end:end]))
+        use = None if named["model"] is None else _use(named["model"])
+        places.append(Place(named["kind"], named["key_id"], message[at:key_end], message[key_end:end], use))
         at = end
     return SealJob(ExtractOptions(**head["options"]), tuple(places), message[at:])
+
+
+def _use(said: dict[str, Any]) -> ModelUse:
+    return ModelUse(**{**said, "data": b"", "values": tuple(said["values"])})
+
+
+def with_models(job: SealJob, files: Sequence[bytes]) -> SealJob:
+    """The job with the content of its models, in the order of their places. IntegrityError (reason `model_malformed`)
+    where one is not what its place names."""
+    left = iter(files)
+    places = [place if place.model is None else _with(place, place.model, next(left)) for place in job.places]
+    return replace(job, places=tuple(places))
+
+
+def _with(place: Place, use: ModelUse, data: bytes) -> Place:
+    if hashlib.sha256(data).hexdigest() != use.sha256:
+        raise IntegrityError("A model is not the one that was verified.", reason="model_malformed")
+    return replace(place, model=replace(use, data=data))
 
 
 def seal(job: SealJob) -> SealedExtraction:
     """The work of the sealing child. ExtractionFailed (reason `child_result`) where the answer is no result."""
     extraction = wire.unpack_result(job.answer, job.options)
     insight = voice_profile(extraction.features, extraction.quality)
-    plain, given = bodies_of(extraction, insight), {place.kind: place for place in job.places}
+    given = {place.kind: place for place in job.places}
+    said = {
+        kind: infer(place.model, extraction.features, extraction.quality)
+        for kind, place in given.items()
+        if place.model is not None
+    }
+    plain = bodies_of(extraction, insight, said)
     if set(given) != set(plain):
         raise UsageError("The places are not those of the result.")
     sealed = {

@@ -10,7 +10,8 @@ import mmap
 import os
 
 from sottovoce.errors import IntegrityError
-from sottovoce.sealing.envelope import CHUNK_BYTES, PIECE_BYTES, PREFIX_BYTES, TAG_BYTES, BodyOpener
+from sottovoce.sealing.client_body import body_opener, plain_body_bytes
+from sottovoce.sealing.envelope import CHUNK_BYTES, PIECE_BYTES, Opener
 
 HEAD_BYTES = 32 << 20  # 30 s of 8 channels, 24 bits and 44.1 kHz; more is opened a second time
 
@@ -38,9 +39,10 @@ class SealedSource:
     """
 
     def __init__(
-        self, fd: int, *, key: bytes, context: bytes, body_offset: int, head_bytes: int = HEAD_BYTES
-    ) -> None:
+        self, fd: int, *, key: bytes, context: bytes, body_offset: int, suite: int = 0, head_bytes: int = HEAD_BYTES
+    ) -> None:  # fmt: skip
         self._fd, self._key, self._context, self._offset = fd, key, context, body_offset
+        self._suite = suite
         self._sealed_size = os.fstat(fd).st_size
         self._head = mmap.mmap(-1, max(1, min(head_bytes, self.plain_bytes())))
         self._sealed = bytearray(PIECE_BYTES)
@@ -57,9 +59,7 @@ class SealedSource:
 
     def plain_bytes(self) -> int:
         """Plaintext bytes that a body of this size has; 0 where it is too short to be one."""
-        body = self._sealed_size - self._offset - PREFIX_BYTES
-        chunks = body // (CHUNK_BYTES + TAG_BYTES) + 1
-        return max(0, body - chunks * TAG_BYTES)
+        return plain_body_bytes(self._suite, self._sealed_size - self._offset)
 
     def authenticate(self) -> None:
         """Open the whole body once. IntegrityError where key, context or bytes are not those of the sealing."""
@@ -101,7 +101,7 @@ class SealedSource:
         return count
 
     def _restart(self) -> None:
-        self._opener: BodyOpener | None = BodyOpener(self._key, self._context)
+        self._opener: Opener | None = body_opener(self._suite, self._key, self._context)
         self._at = self._offset
         self._piece_start = self._piece_bytes = 0
 

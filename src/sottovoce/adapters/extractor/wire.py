@@ -57,6 +57,7 @@ class Job:
     key: bytes = field(default=b"", repr=False)
     context: bytes = field(default=b"", repr=False)
     body_offset: int = 0
+    suite: int = 0
     probe: str = ""  # only a parent started for tests answers to it
 
 
@@ -67,6 +68,7 @@ def pack_job(job: Job) -> bytearray:
         "sealed": job.sealed,
         "key_bytes": len(job.key),
         "body_offset": job.body_offset,
+        "suite": job.suite,
         "probe": job.probe,
     }
     text = json.dumps(head).encode()
@@ -89,6 +91,7 @@ def unpack_job(message: bytes) -> Job:
         key=message[4 + size : key_end],
         context=message[key_end:],
         body_offset=head["body_offset"],
+        suite=head["suite"],
         probe=head["probe"],
     )
 

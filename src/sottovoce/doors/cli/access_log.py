@@ -105,9 +105,14 @@ def _card(card: FactsCard) -> str:
         ("state", card.state),
     ]
     rows += [("can open", f"{o.purpose} ({o.legal_basis}): {', '.join(o.opens)}") for o in card.openers]
+    rows += [
+        ("handed to", f"{printable(d.recipient)} for {d.purpose}, {render.moment(d.at)}: {d.what}")
+        for d in card.recipients
+    ]
     rows += [("opened", f"{render.moment(e.at)} {e.words}, {e.actor} ({e.channel})") for e in card.accesses]
     rows += [("dies", f"{kind}: {render.moment(due)}") for kind, due in card.kept] or [("dies", "it is gone")]
     rows += [("stays", "beyond that until the restriction or hold is lifted")] if card.stays_on else []
-    rows += [("inferred", f"{i.model} ({i.purpose}), {render.moment(i.at)}") for i in card.inferred]
+    rows += [("copies", f"erased now, it opens from no copy of the key store after {card.key_copies}")]
+    rows += [("inferred", f"{i.model}: {i.said} ({i.purpose}), {render.moment(i.at)}") for i in card.inferred]
     rows += [("mark", f"{m.kind}: {m.basis}, since {render.moment(m.placed_at)}") for m in card.marks]
     return render.table(rows, indent=0)

@@ -29,7 +29,21 @@ if TYPE_CHECKING:
     from sottovoce.model.outcome import ArchiveOutcome, VerifiedProof
     from sottovoce.sealing.receipt import Receipt
 
-_GROUPS = {"retention", "consent", "keys", "audit", "export", "requests", "models"}
+_GROUPS = {
+    "backup",
+    "retention",
+    "consent",
+    "keys",
+    "audit",
+    "export",
+    "requests",
+    "models",
+    "recipients",
+    "feed",
+    "decisions",
+    "training",
+}
+_NESTED = ["keys", "recipient"]  # a group inside a group
 
 
 class Front(App):
@@ -146,7 +160,7 @@ def verb_first(arguments: list[str]) -> list[str]:
             break
         else:
             path.append(word)
-            if not (len(path) == 1 and word in _GROUPS):
+            if not (len(path) == 1 and word in _GROUPS) and path != _NESTED:
                 break
     return [*path, *early, *rest]
 

@@ -15,7 +15,14 @@ from sottovoce.doors.cli.errors import INTEGRITY, OK, SOME_FAILED
 from sottovoce.doors.cli.files import read_log, read_text, write_new
 from sottovoce.doors.cli.world import CALLER, COMMON, Common, Outside
 from sottovoce.errors import UsageError
-from sottovoce.model.outcome import ArchiveOutcome, AuditLine, AuditReport, AuditSummary, WitnessState
+from sottovoce.model.outcome import (
+    ArchiveOutcome,
+    AuditLine,
+    AuditReport,
+    AuditSummary,
+    RolledBack,
+    WitnessState,
+)
 
 app = App(name="audit", help="Check and read the audit log.")
 
@@ -57,7 +64,9 @@ def verify(
     with world.open(common) as platform, world.console.progress("checking the log"):
         report = platform.verify_audit(since=outside)
     world.answer(common, payloads.audit_report(report), _report(report))
-    return OK if report.intact else _broken(report, world)
+    if not report.intact:
+        return _broken(report, world)
+    return OK if report.rolled_back is None else _rolled_back(report.rolled_back, world)
 
 
 @app.command
@@ -221,6 +230,17 @@ def _broken(report: AuditReport, world: Outside) -> int:
     return INTEGRITY
 
 
+def _rolled_back(found: RolledBack, world: Outside) -> int:
+    """Neither green nor an attack: a restore that this home signed is why the log is older than the checkpoint."""
+    world.console.error(
+        what=f"The log was put back by a restore: a checkpoint held outside covers {found.covered} entries, and the "
+        f"backup {found.backup} had {found.kept}.",
+        code="log_restored",
+        hint="See whether that restore was yours; what was written between is in no log any more.",
+    )
+    return SOME_FAILED
+
+
 def _hand_out(text: str, out: Path | None) -> None:
     if out is not None:
         write_new(out, text)
@@ -245,6 +265,11 @@ def _report(report: AuditReport) -> str:
 
 
 def _state(report: AuditReport) -> str:
+    if report.intact and report.rolled_back is not None:
+        return (
+            f"intact, and put back by the restore of {render.moment(report.rolled_back.at)}: "
+            f"{report.rolled_back.kept} of {report.rolled_back.covered} entries of then are here"
+        )
     if report.intact:
         return "intact"
     if report.first_bad is not None:

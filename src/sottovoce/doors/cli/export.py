@@ -27,6 +27,9 @@ def export(
     subject: Subject,
     out: Annotated[Path, Parameter(help="The new zip file.")],
     to: Annotated[Path | None, Parameter(help="Seal it to this recipient key file.")] = None,
+    recipient: Annotated[
+        str | None, Parameter(help="Who receives it at the person's wish (recipients list gives the id).")
+    ] = None,
     common: Common = COMMON,
     world: Outside,
 ) -> int:
@@ -35,24 +38,30 @@ def export(
     A page to read, JSON and CSV: consents with the exact notices, results with
     plain words for every number, who opened what, receipts, how long what is
     kept. It needs no consent. The file is readable by its owner alone; it holds
-    personal data in clear unless it is sealed with --to.
+    personal data in clear unless it is sealed with --to. What goes to somebody
+    else at the person's wish is written down with --recipient.
 
     For example:
       sottovoce export --subject anna --out anna.zip
       sottovoce export --subject anna --out anna.sealed --to anna.recipient.json
     """
-    recipient = None if to is None else read_text(to)
+    sealed_to = None if to is None else read_text(to)
     with world.open(common) as platform, world.console.progress("collecting"):
-        made = platform.export_person(subject=subject, out=out, to=recipient, caller=CALLER)
+        made = platform.export_person(
+            subject=subject, out=out, to=sealed_to, recipient=recipient, caller=CALLER
+        )
     payload = {
         "file": str(out), "size_bytes": made.size_bytes, "sha256": made.sha256, "made_at": payloads.when(made.made_at),
         "counts": made.counts, "sealed_to": made.sealed_to,
+        "handed_over": None if made.handed is None else payloads.handed(made.handed),
     }  # fmt: skip
     rows = [(name, str(count)) for name, count in made.counts.items()]
     rows += [
         ("bytes", str(made.size_bytes)),
         ("sealed to", made.sealed_to or "nobody: it can be read as it is"),
     ]
+    if made.handed is not None:
+        rows += [("handed to", made.handed.recipient_id), ("known there as", made.handed.subject)]
     world.answer(common, payload, f"{printable(str(out))}\n{render.table(rows)}")
     return OK
 

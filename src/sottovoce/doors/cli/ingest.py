@@ -16,9 +16,11 @@ from cyclopts import Parameter
 from sottovoce.doors.cli import ingest_pool, payloads, render
 from sottovoce.doors.cli.console import printable
 from sottovoce.doors.cli.errors import OK, SOME_FAILED, combined, exit_code, hint
+from sottovoce.doors.cli.recordings import tell_models
 from sottovoce.doors.cli.world import CALLER, COMMON, Common, DryRun, Outside, World
 from sottovoce.errors import ConsentRequired, KeyUnavailable, SottovoceError, StorageError, UsageError
 from sottovoce.model.corpus import Corpus, CorpusFile, FootprintRow, IngestOutcome
+from sottovoce.model.sealed_file import OF_ONE_RECORDING
 
 if TYPE_CHECKING:
     from sottovoce.app import Platform
@@ -76,7 +78,9 @@ def ingest(
     *,
     subject_from: Annotated[
         str,
-        Parameter(help="Who speaks: `name` (folder or first part of the file's name), or a manifest.csv."),
+        Parameter(
+            help="Who speaks: `name` (folder or first part of the file's name), `sealed`, or a manifest.csv."
+        ),
     ],
     jobs: Annotated[int, Parameter(help="How many processes to use (default: one per processor).")] = 0,
     discard_source: Annotated[
@@ -93,7 +97,10 @@ def ingest(
 ) -> int:
     """Take in a folder of recordings, each exactly once.
 
-    Every file goes through the sealed child like with `analyze`. Stop it or kill
+    Every file goes through the sealed child like with `analyze`. Recordings that
+    were sealed to a key of this home (`keys recipient`) are taken in as they are:
+    the child is the first to open them, and their own notes say who speaks; with
+    --subject-from sealed nothing else in the folder is touched. Stop it or kill
     it when you like and run it again: what is done is not done twice, because a
     recording is known by its content and its person. Bad files never stop the
     rest; they are listed at the end. With --subject-from name the person is the
@@ -109,9 +116,13 @@ def ingest(
     corpus = world.read_corpus(folder, subject_from)
     tally = Tally()
     with _Report.to(report) as lines, world.open(common) as platform:
+        if any(file.sealed for file in corpus.files):
+            with world.console.progress("reading who speaks in the sealed recordings"):
+                corpus = platform.name_sealed(folder, corpus)
         for aside in corpus.set_aside:
             tally.aside(aside.path, aside.code)
             lines.write(aside.path, "", "set_aside", aside.code)
+        tell_models(str(folder), platform.models_to_run(), world)
         willing, unwilling = _consenting(platform, corpus, world)
         for file in unwilling:
             tally.failed(file.path, ConsentRequired())
@@ -183,7 +194,7 @@ def _take_all(
 def _hopeless(error: SottovoceError) -> bool:
     """Whether every other file would fail the same way."""
     full = isinstance(error, StorageError) and error.reason != "storage_locked"
-    return full or (isinstance(error, KeyUnavailable) and error.reason != "key_destroyed")
+    return full or (isinstance(error, KeyUnavailable) and error.reason not in OF_ONE_RECORDING)
 
 
 def _consenting(

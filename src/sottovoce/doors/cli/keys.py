@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from sottovoce.app import Platform
 
 app = App(name="keys", help="Look after the keys of this home.")
+app.command("sottovoce.doors.cli.recipient_keys:app", name="recipient")
 
 
 @app.command
 def status(*, common: Common = COMMON, world: Outside) -> int:
-    """Show provider, epoch and how many keys are alive.
+    """Show provider, epoch, how many keys are alive, and until when copies of them open what is erased.
 
     For example:
       sottovoce keys status
@@ -40,7 +41,8 @@ def rotate(*, dry_run: DryRun = False, common: Common = COMMON, world: Outside) 
     """Begin a new key epoch and destroy the old one's key.
 
     Every live key row is wrapped anew; afterwards older copies of the key store
-    open nothing. The key that signs receipts stays the same.
+    open nothing: make a new one. A sweep does this by itself when the epoch has
+    the age of the setting `epoch_days`. The key that signs receipts stays the same.
 
     For example:
       sottovoce keys rotate --dry-run
@@ -111,13 +113,24 @@ def _status(found: KeysStatus) -> str:
     rows = [(key, value) for key, value in found.provider.items()]
     rows += [("epoch", f"{found.epoch}, since {render.moment(found.epoch_since)}")]
     rows += [("live keys", ", ".join(f"{number} {kind}" for kind, number in found.rows.items()) or "none")]
-    rows += [("rotation", "pending: run `sottovoce keys rotate`" if found.rotation_pending else "complete")]
+    rows += [("rotation", _rotation_state(found))]
+    rows += [("what is erased now", f"opens from no copy of the key store after {found.copies.words}")]
     rows += [("signs receipts", found.identity_key_id)]
     return render.table(rows, indent=0)
+
+
+def _rotation_state(found: KeysStatus) -> str:
+    if found.rotation_pending:
+        return "pending: run `sottovoce keys rotate`"
+    if found.rotation_overdue:
+        return "overdue: run `sottovoce keys rotate`"
+    due = found.rotation_due_at
+    return f"complete; the next by a sweep on {due:%Y-%m-%d}" if due else "complete; the next by hand"
 
 
 def _rotation(report: RotationReport) -> str:
     return (
         f"Epoch {report.to_epoch} has begun: {report.rows_rewrapped} key rows wrapped anew in "
-        f"{report.took.total_seconds():.2f} s.\nKey of epoch {report.from_epoch}: {report.destroyed}"
+        f"{report.took.total_seconds():.2f} s.\nKey of epoch {report.from_epoch}: {report.destroyed}\n"
+        "Copies of the key store that were made before open nothing any more: make a new one."
     )

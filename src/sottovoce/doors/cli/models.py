@@ -1,7 +1,8 @@
-"""models show, verify, export: one model file for everywhere, and the signed card that travels with it.
+"""models list, add, remove, show, verify, export: one model file for everywhere, and its signed card.
 
 Rules upheld here:
-- A card's key comes from --key or from the home's pinned identity, never from the card.
+- A card's key comes from --key, or is one that is pinned: the home's own, or who signed what is shipped; never
+  from the card.
 - `show` tells what a file and a card claim, and says so; only `verify` says what holds.
 - Nothing is overwritten.
 """
@@ -9,6 +10,7 @@ Rules upheld here:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,14 +19,18 @@ from cyclopts import App, Parameter
 from sottovoce.doors.cli.console import printable
 from sottovoce.doors.cli.errors import OK
 from sottovoce.doors.cli.files import read_small, read_text, write_new
-from sottovoce.doors.cli.world import COMMON, Common, Outside
+from sottovoce.doors.cli.models_evaluate import evaluate
+from sottovoce.doors.cli.render import table
+from sottovoce.doors.cli.world import CALLER, COMMON, Common, Outside
 
 if TYPE_CHECKING:
+    from sottovoce.usecases.registry import RegisteredModel
     from sottovoce.voice.models.read_tflite import ModelFile
 
 CARD_SUFFIX = ".card.json"
 
-app = App(name="models", help="Show, verify and export model files.")
+app = App(name="models", help="List, show, verify, evaluate and export model files.")
+app.command(evaluate)
 
 File = Annotated[Path, Parameter(help="A model file (.tflite).")]
 CardFile = Annotated[Path | None, Parameter(help="Its signed card (else FILE.card.json).")]
@@ -56,7 +62,7 @@ def verify(
     /,
     *,
     card: CardFile = None,
-    key: Annotated[Path | None, Parameter(help="The signer's identity file (else this home's own).")] = None,
+    key: Annotated[Path | None, Parameter(help="The signer's identity file (else pinned ones).")] = None,
     profile: Annotated[
         Literal["compat", "corrected"] | None, Parameter(help="The profile it is to be run on.")
     ] = None,
@@ -134,6 +140,91 @@ def export_model(
     }
     world.answer(common, payload, f"{printable(str(out))}: {len(data)} bytes, sha256 {digest}")
     return OK
+
+
+@app.command(name="list")
+def list_models(*, common: Common = COMMON, world: Outside) -> int:
+    """List the models of this home and those that are shipped.
+
+    A model is run where the setting infer names its attribute, and the person
+    has consented to its purpose; both are needed.
+
+    For example:
+      sottovoce models list
+    """
+    with world.open(common) as platform:
+        found = platform.models()
+    world.answer(common, [asdict(one) for one in found], _listed(found))
+    return OK
+
+
+@app.command
+def add(
+    file: File,
+    /,
+    *,
+    card: CardFile = None,
+    key: Annotated[Path | None, Parameter(help="The signer's identity file (else this home's own).")] = None,
+    demonstration: Annotated[bool, Parameter(help="Take in a model that is a demonstration only.")] = False,
+    common: Common = COMMON,
+    world: Outside,
+) -> int:
+    """Take a model file into this home, with its signed card.
+
+    It is verified as `models verify` does, and again whenever it is loaded; the
+    signer's identity is pinned with it. Nothing is run by this: see `models list`.
+
+    For example:
+      sottovoce models add apparent-sex.tflite --key clinic.identity.json
+    """
+    data, text = read_small(file), read_text(card or _beside(file))
+    with world.open(common) as platform:
+        made = platform.add_model(
+            data,
+            text,
+            signer=None if key is None else read_text(key),
+            demonstration=demonstration,
+            caller=CALLER,
+        )
+    world.answer(common, asdict(made), f"{made.sha256}: {made.attribute}, signed by {made.signer[:16]}")
+    return OK
+
+
+@app.command
+def remove(
+    sha256: Annotated[str, Parameter(help="The hash of a model of this home (models list).")],
+    /,
+    *,
+    common: Common = COMMON,
+    world: Outside,
+) -> int:
+    """Take a model of its own out of this home.
+
+    What it has said stays with the people it was said of, until it expires or
+    they withdraw; it can't be replayed any more.
+
+    For example:
+      sottovoce models remove aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+    """
+    with world.open(common) as platform:
+        platform.remove_model(sha256, caller=CALLER)
+    world.answer(common, {"sha256": sha256, "removed": True}, f"{printable(sha256)} is removed.")
+    return OK
+
+
+def _listed(found: tuple[RegisteredModel, ...]) -> str:
+    if not found:
+        return "There is no model here: none is shipped with this release, and this home has none of its own."
+    head = ("model", "from", "purpose", "features", "signer", "run", "error on its card")
+    rows = [
+        (
+            one.sha256[:16], one.source, one.purpose, f"{one.feature_profile} {one.feature_version}", one.signer[:16],
+            one.problem or ("yes" if one.enabled else "no"),
+            one.error + (" (a demonstration)" if one.demonstration else ""),
+        )
+        for one in found
+    ]  # fmt: skip
+    return table([head, *[tuple(map(printable, row)) for row in rows]], indent=0)
 
 
 def _beside(file: Path) -> Path:

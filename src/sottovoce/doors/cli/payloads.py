@@ -11,6 +11,8 @@ from sottovoce.doors.cli.errors import hint
 from sottovoce.errors import SottovoceError
 from sottovoce.model.consent import PurposeConsent
 from sottovoce.model.features import FeatureVector, Insight, Quality
+from sottovoce.model.inference import Inference, InferenceView
+from sottovoce.model.keys import DestructionPromise
 from sottovoce.model.outcome import (
     Analysis,
     ArchiveOutcome,
@@ -22,6 +24,7 @@ from sottovoce.model.outcome import (
     ConsentOutcome,
     ErasureOutcome,
     KeysStatus,
+    RolledBack,
     RotationReport,
     SessionContent,
     SessionView,
@@ -30,6 +33,7 @@ from sottovoce.model.outcome import (
     VerifiedProof,
     WorkOutcome,
 )
+from sottovoce.model.recipient import KnownAs
 from sottovoce.voice.gate import findings_of
 
 if TYPE_CHECKING:
@@ -49,6 +53,7 @@ def analysis(file: str, answer: Analysis) -> Json:
         "quality": quality(answer.quality),
         "findings": findings(answer.features, answer.quality),
         "insights": insights(answer.insight),
+        "inferences": [inference_view(view) for view in answer.inferences],
         "has_embedding": answer.has_embedding,
         "audio": {
             "state": str(audio.state),
@@ -128,6 +133,36 @@ def insights(value: Insight) -> list[Json]:
     ]
 
 
+def inference_view(view: InferenceView) -> Json:
+    """What a model said, with the decision that holds it and when that ends."""
+    return {
+        **inference(view.inference),
+        "purpose": view.purpose,
+        "decision_id": view.decision_id,
+        "expires_at": when(view.expires_at),
+    }
+
+
+def inference(said: Inference) -> Json:
+    return {
+        "attribute": said.attribute,
+        "value": said.value,
+        "available": said.probabilities is not None,
+        "confidence": said.confidence,
+        "label_set": None if said.label_set is None else list(said.label_set),
+        "percent": said.percent,
+        "number": said.number,
+        "unit": said.unit or None,
+        "labels": list(said.labels),
+        "model_sha256": said.model_sha256,
+        "card_sha256": said.card_sha256,
+        "feature_sha256": said.feature_sha256,
+        "guarantee": said.guarantee,
+        "not_for": said.not_for,
+        "demonstration": said.demonstration,
+    }
+
+
 def work(outcome: WorkOutcome) -> Json:
     return {
         "session_id": outcome.session_id,
@@ -150,6 +185,7 @@ def sessions(views: Iterable[SessionView]) -> list[Json]:
             "kept": view.kept,
             "expires_at": when(view.expires_at),
             "records": list(view.record_kinds),
+            "inferred": list(view.inferred),
             "receipt_id": view.receipt_id,
             "receipt": view.receipt_path,
         }
@@ -158,15 +194,33 @@ def sessions(views: Iterable[SessionView]) -> list[Json]:
 
 
 def content(value: SessionContent) -> Json:
+    """With a recipient, as it is handed over: person and session by the names that this recipient alone knows."""
+    if value.handed is not None:
+        names: Json = {
+            "recipient": value.handed.recipient_id,
+            "subject": value.handed.subject,
+            "session_id": value.handed.sessions[value.session_id],
+        }
+        return {**_content(value), **names}
+    return _content(value)
+
+
+def _content(value: SessionContent) -> Json:
     return {
         "session_id": value.session_id,
         "purpose": value.purpose,
         **({} if value.features is None else _features(value.features)),
         **({} if value.quality is None else {"quality": quality(value.quality)}),
         **({} if value.insight is None else {"insights": insights(value.insight)}),
+        "inferences": [inference_view(view) for view in value.inferences],
         "has_embedding": value.has_embedding,
         "expires_at": when(value.expires_at),
     }
+
+
+def handed(value: KnownAs) -> Json:
+    """Under which names a recipient received something."""
+    return {"recipient": value.recipient_id, "subject": value.subject, "sessions": dict(value.sessions)}
 
 
 def consent(outcome: ConsentOutcome) -> Json:
@@ -211,6 +265,7 @@ def sweep(report: SweepReport) -> Json:
         "orphan_bodies": report.orphan_bodies,
         "orphan_keys": report.orphan_keys,
         "details_expired": report.details_expired,
+        "epochs_ended": report.epochs_ended,
         "overdue": report.overdue,
         "clock_moved": report.clock_moved,
         "dry_run": report.dry_run,
@@ -225,6 +280,9 @@ def keys_status(status: KeysStatus) -> Json:
         "epoch_since": when(status.epoch_since),
         "rows": status.rows,
         "rotation_pending": status.rotation_pending,
+        "rotation_due_at": when(status.rotation_due_at),
+        "rotation_overdue": status.rotation_overdue,
+        "copies": copies(status.copies),
         "identity_key_id": status.identity_key_id,
     }
 
@@ -236,8 +294,14 @@ def rotation(report: RotationReport) -> Json:
         "rows_rewrapped": report.rows_rewrapped,
         "took_s": report.took.total_seconds(),
         "destroyed": report.destroyed,
+        "copies": copies(report.copies),
         "dry_run": False,
     }
+
+
+def copies(promise: DestructionPromise) -> Json:
+    """Until when a copy of the key store opens what is erased now."""
+    return {"open_until": when(promise.date), "words": promise.words}
 
 
 def audit_report(report: AuditReport) -> Json:
@@ -256,7 +320,19 @@ def audit_report(report: AuditReport) -> Json:
         "unwitnessed_from": report.unwitnessed_from,
         "unwitnessed_since": when(report.unwitnessed_since),
         "archived": report.archived,
+        "rolled_back": _rolled_back(report.rolled_back),
         "evidence": report.evidence,
+    }
+
+
+def _rolled_back(found: RolledBack | None) -> Json | None:
+    if found is None:
+        return None
+    return {
+        "covered": found.covered,
+        "kept": found.kept,
+        "restored_at": when(found.at),
+        "backup": found.backup,
     }
 
 

@@ -19,6 +19,7 @@ from sottovoce.model.purpose import RETENTION, VOICE_ANALYSIS, VOICE_RECORDING
 
 if TYPE_CHECKING:
     from sottovoce.app import Platform
+    from sottovoce.model.inference import ModelUse
     from sottovoce.voice.gate import Finding
 
 Files = Annotated[
@@ -54,7 +55,9 @@ def analyze(
     """Turn recordings into 88 features and a voice profile.
 
     The audio is read inside a sealed child process; no copy of it is made. The
-    person must have consented to voice_recording and voice_analysis. With
+    person must have consented to voice_recording and voice_analysis. A model is
+    run only where the setting infer names its attribute and the person has
+    consented to that purpose; it is told before the audio is read. With
     data_retention_30_days the result is kept, sealed; without it this answer is
     the only one. What the gate finds (silence, clipping, heavy noise, music, too
     short, no voice) is told with its value before anything is sealed.
@@ -71,7 +74,8 @@ def analyze(
         answer = platform.analyze(
             file, subject=subject, discard_source=discard_source, idempotency_key=idempotency_key,
             channel=channel, accept_truncated=accept_truncated, embedding=embedding,
-            on_gate=lambda found: _tell_gate(file, found, refuse_poor, world), caller=CALLER,
+            on_gate=lambda found: _tell_gate(file, found, refuse_poor, world),
+            on_inference=lambda uses: tell_models(file, uses, world), caller=CALLER,
         )  # fmt: skip
         return payloads.analysis(file, answer), render.analysis(file, answer, page)
 
@@ -106,6 +110,7 @@ def submit(
     page = _page(world)
 
     def do(platform: Platform, file: str) -> tuple[payloads.Json, str]:
+        tell_models(file, platform.models_to_run(), world)
         answer = platform.submit(
             file, subject=subject, idempotency_key=idempotency_key,
             channel=channel, accept_truncated=accept_truncated, caller=CALLER,
@@ -138,6 +143,7 @@ def worker(
         world.answer(common, payloads.work(outcome), render.work(outcome, page))
 
     with world.open(common) as platform:
+        tell_models("waiting recordings", platform.models_to_run(), world)
         if not once:
             world.console.message("waiting for recordings (Ctrl-C ends)")
         outcomes = world.run_worker(platform, once=once, report=report)
@@ -176,6 +182,9 @@ def show(
     /,
     *,
     purpose: Annotated[str, Parameter(help="What it is opened for, e.g. voice_analysis or subject_access.")],
+    recipient: Annotated[
+        str | None, Parameter(help="Who it is handed to (recipients list gives the id).")
+    ] = None,
     common: Common = COMMON,
     world: Outside,
 ) -> int:
@@ -183,13 +192,16 @@ def show(
 
     The purpose has to be one that the person agreed to, or a right of theirs
     (subject_access). The reading is written to the audit log before anything is
-    shown.
+    shown. What is handed to a recipient is written down with it, under the names
+    that its deletion feed will use; no consent covers a recipient outside of your
+    own house unless the notice that the person was shown named who receives it.
 
     For example:
       sottovoce show ses_aaaaaaaaaaaaaaaaaaaaaaaa --purpose subject_access
+      sottovoce show ses_aaaaaaaaaaaaaaaaaaaaaaaa --purpose model_training --recipient rcp_aaaaaaaaaaaaaaaaaaaaaaaa
     """
     with world.open(common) as platform:
-        content = platform.show(session, purpose=purpose, caller=CALLER)
+        content = platform.show(session, purpose=purpose, recipient=recipient, caller=CALLER)
     world.answer(common, payloads.content(content), render.content(content, _page(world)))
     return OK
 
@@ -226,6 +238,16 @@ def _tell_gate(file: str, found: Sequence[Finding], refuse: bool, world: World) 
             "The gate found fault with the recording, and nothing of it is kept.",
             hint="Record it again, or leave --refuse-poor out.",
             reason="poor_quality",
+        )
+
+
+def tell_models(file: str, uses: Sequence[ModelUse], world: World) -> None:
+    """Before the first frame is read: which attributes a model estimates of who agrees to that (AI Act 50(3))."""
+    for use in uses:
+        kind = ", a demonstration that is not for use" if use.demonstration else ""
+        world.console.message(
+            f"note: {printable(file)}: a model estimates the {use.attribute.replace('_', ' ')} of a person who has "
+            f"agreed to that{kind}; it may be wrong, and a human can look at it again (model {use.sha256[:16]})"
         )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sottovoce.doors.cli.console import Style, printable
 from sottovoce.model.consent import ConsentStatus, PurposeConsent
 from sottovoce.model.features import FEATURE_COUNT, FeatureVector, Insight, InsightItem, Quality
+from sottovoce.model.inference import Inference, InferenceView
 from sottovoce.model.outcome import (
     Analysis,
     AudioFate,
@@ -99,6 +100,7 @@ def analysis(file: str, answer: Analysis, page: Page) -> str:
     parts = [
         page.style.bold(printable(file)),
         profile(answer.insight, page),
+        *inferences(answer.inferences, page),
         "",
         page.block("features", features(answer.features)),
         page.block("quality", quality(answer.quality)),
@@ -125,6 +127,32 @@ def _item(item: InsightItem, page: Page, title: int, value: int) -> str:
     shown = page.style.dim(shown) if item.value is None else page.style.bold(shown)
     first = f"  {item.title:<{title}}  {shown}  {page.style.dim(lines[0])}"
     return "\n".join([first, *(" " * column + page.style.dim(line) for line in lines[1:])])
+
+
+def inferences(views: Sequence[InferenceView], page: Page) -> list[str]:
+    """What models said: label, the model's own confidence, whose word it is, and what it is not for."""
+    lines = []
+    for view in views:
+        one = view.inference
+        ends = f"kept until {moment(view.expires_at)}" if view.decision_id else "not kept"
+        kind = "a demonstration, not for use" if one.demonstration else f"model {one.model_sha256[:16]}"
+        facts = (
+            f"inferred for {view.purpose}, {kind}, privacy guarantee of its training: {one.guarantee}, {ends}"
+        )
+        lines += ["", f"  {page.style.bold(one.attribute.replace('_', ' ').capitalize())}  {said(one)}"]
+        lines += [page.block("", facts), page.block("", f"not for: {one.not_for}")]
+        lines += [page.block("", f"decision {view.decision_id}")] if view.decision_id else []
+    return lines
+
+
+def said(one: Inference) -> str:
+    """The value, with the model's own confidence; where it is not determined, what could not be ruled out."""
+    if one.confidence is not None:
+        covered = f", set of {one.percent} %" if one.label_set is not None else ""
+        return f"{one.value} (the model's own confidence {one.confidence:.1%}{covered})"
+    if one.label_set:
+        return f"{one.value} ({', '.join(one.label_set)}: none is ruled out at {one.percent} %)"
+    return one.value
 
 
 def features(vector: FeatureVector) -> str:
@@ -201,7 +229,7 @@ def sessions(views: Iterable[SessionView]) -> str:
             view.session_id,
             moment(view.received_at),
             str(view.state) + (f" ({view.failure})" if view.failure else ""),
-            ", ".join(view.record_kinds) or "nothing",
+            ", ".join((*view.record_kinds, *view.inferred)) or "nothing",
             moment(view.expires_at),
         )
         for view in views
@@ -215,6 +243,7 @@ def content(value: SessionContent, page: Page) -> str:
     parts = [page.style.bold(value.session_id) + f"  opened for {value.purpose}"]
     if value.insight is not None:
         parts += [profile(value.insight, page), ""]
+    parts += inferences(value.inferences, page)
     if value.features is not None:
         parts.append(page.block("features", features(value.features)))
         parts.append(
@@ -226,6 +255,10 @@ def content(value: SessionContent, page: Page) -> str:
     if value.has_embedding:
         parts.append(page.block("embedding", "kept: 768 numbers, biometric data"))
     parts.append(page.block("until", moment(value.expires_at)))
+    if value.handed is not None:
+        names = [("person", value.handed.subject), *value.handed.sessions.items()]
+        parts.append(page.block("handed to", value.handed.recipient_id))
+        parts.append(table(names, indent=4))
     return "\n".join(parts)
 
 

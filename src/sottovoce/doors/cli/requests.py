@@ -9,12 +9,13 @@ from cyclopts import App, Parameter
 
 from sottovoce.doors.cli import render
 from sottovoce.doors.cli.access_log import plain
-from sottovoce.doors.cli.console import Style
+from sottovoce.doors.cli.console import Style, printable
 from sottovoce.doors.cli.errors import OK, SOME_FAILED
 from sottovoce.doors.cli.world import CALLER, COMMON, Common, Outside, Subject
 from sottovoce.errors import UsageError
 from sottovoce.model.request import CaseKind
 from sottovoce.usecases.cases import CaseView
+from sottovoce.usecases.feed import Told
 
 app = App(name="requests", help="Answer what people ask for, in time, each as a case.")
 
@@ -42,6 +43,9 @@ def open_case(
     ] = None,
     received_at: Annotated[datetime | None, Parameter(help="When it came in (UTC; else now).")] = None,
     session: Annotated[str | None, Parameter(help="The session that it is about.")] = None,
+    decision: Annotated[
+        str | None, Parameter(help="Of a human_review: the decision that is contested (decisions list).")
+    ] = None,
     common: Common = COMMON,
     world: Outside,
 ) -> int:
@@ -53,11 +57,12 @@ def open_case(
     For example:
       sottovoce requests open --subject anna --kind access
       sottovoce requests open --subject anna --kind erasure --received-at 2026-03-01 --identity callback
+      sottovoce requests open --subject anna --kind human_review --decision dec_aaaaaaaaaaaaaaaaaaaaaaaa
     """
     with world.open(common) as platform:
         case = platform.open_request(
-            subject=subject, kind=_kind(kind), law=law, identity=identity, proof=proof, received_at=_utc(received_at),
-            session_id=session, caller=CALLER,
+            subject=subject, kind=_kind(kind), law=law, identity=identity, proof=proof, received_at=utc(received_at),
+            session_id=session, decision_id=decision, caller=CALLER,
         )  # fmt: skip
     world.answer(common, plain(case), _case(case))
     return OK
@@ -177,7 +182,7 @@ def _kind(word: str) -> CaseKind:
         ) from None
 
 
-def _utc(at: datetime | None) -> datetime | None:
+def utc(at: datetime | None) -> datetime | None:
     return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
 
 
@@ -196,11 +201,22 @@ def _due(case: CaseView) -> str:
     return render.moment(case.due_at) + late
 
 
+def _told(one: Told) -> str:
+    """What a recipient was told because of the request, and whether it has done it."""
+    words = f"{printable(one.name)}: told {one.kind.replace('_', ' ')} {render.moment(one.told_at)}, "
+    if one.applied_at is not None:
+        return f"{words}applied {render.moment(one.applied_at)}"
+    return f"{words}not applied yet, due {render.moment(one.due_at)}" + (" OVERDUE" if one.overdue else "")
+
+
 def _cases(cases: tuple[CaseView, ...], style: Style) -> str:
     if not cases:
         return "No requests."
     rows = [(case.id, case.kind, _state(case), render.moment(case.received_at), _due(case)) for case in cases]
     text = render.table([("id", "kind", "state", "received", "due"), *rows], indent=0)
+    behind = sum(case.recipients_overdue for case in cases)
+    if behind:
+        text += "\n" + style.bad(f"{behind} told and not done in time by recipients")
     late = sum(case.overdue and case.ended_at is None for case in cases)
     return f"{text}\n{style.bad(f'{late} overdue')}" if late else text
 
@@ -219,8 +235,10 @@ def _case(case: CaseView) -> str:
     ]
     rows += [] if case.known else [("person", "nothing is held of whoever asked")]
     rows += [("extended", case.extension_reason or "")] if case.extended else []
+    rows += [("contested", case.decision_id)] if case.decision_id else []
     rows += [("outcome", case.outcome)] if case.outcome else []
     rows += [("refused", case.refusal_reason)] if case.refusal_reason else []
     rows += [("ended", render.moment(case.ended_at))] if case.ended_at else []
     rows += [("receipt", case.receipt_path)] if case.receipt_path else []
+    rows += [("recipient", _told(one)) for one in case.recipients]
     return render.table(rows, indent=0)

@@ -10,10 +10,11 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from sottovoce.doors.cli import render
+from sottovoce.doors.cli import payloads, render
 from sottovoce.doors.cli.errors import OK, SOME_FAILED
 from sottovoce.doors.cli.world import CALLER, COMMON, Common, Outside
 from sottovoce.errors import UsageError
+from sottovoce.model.keys import DestructionPromise
 from sottovoce.model.retention import PlannedChange, ScheduleRow
 
 app = App(
@@ -34,9 +35,16 @@ def show(*, common: Common = COMMON, world: Outside) -> int:
       sottovoce retention show
     """
     with world.open(common) as platform:
-        rows = platform.retention()
-    world.answer(common, {"schedule": [_row(row) for row in rows]}, _schedule(rows))
-    return SOME_FAILED if any(row.overdue for row in rows) else OK
+        rows, keys = platform.retention(), platform.keys_status()
+    text = f"{_schedule(rows)}\nWhat is erased now opens from no copy of the key store after {keys.copies.words}."
+    if keys.rotation_overdue:
+        text += "\nThe end of the key epoch is overdue: run `sottovoce keys rotate`."
+    payload = {
+        "schedule": [_row(row) for row in rows],
+        "key_copies": {**payloads.copies(keys.copies), "overdue": keys.rotation_overdue},
+    }
+    world.answer(common, payload, text)
+    return SOME_FAILED if keys.rotation_overdue or any(row.overdue for row in rows) else OK
 
 
 @app.command
@@ -87,9 +95,9 @@ def schedule(
       sottovoce retention schedule -o schedule.html --name "Example Ltd"
     """
     with world.open(common) as platform:
-        rows, now = platform.retention(), platform.now()
+        rows, now, copies = platform.retention(), platform.now(), platform.key_copies()
     try:
-        out.write_text(page(rows, now, name), encoding="utf-8")
+        out.write_text(page(rows, now, name, copies), encoding="utf-8")
     except OSError:
         raise UsageError(
             "The page cannot be written there.", hint="Check the folder and its permissions."
@@ -118,7 +126,7 @@ def kept(row: ScheduleRow) -> str:
         case "erasure":
             return "until the person is erased"
         case "not_stored":
-            return "not stored by this version"
+            return f"at most {row.days} days; not stored by this version"
     if row.days == 0:
         return "not kept: destroyed at once" if row.kind.id == "audio" else "not kept"
     return f"at most {row.days} days"
@@ -158,7 +166,7 @@ def _change(one: PlannedChange) -> dict[str, object]:
     }  # fmt: skip
 
 
-def page(rows: tuple[ScheduleRow, ...], now: datetime, name: str) -> str:
+def page(rows: tuple[ScheduleRow, ...], now: datetime, name: str, copies: DestructionPromise) -> str:
     """The public page: no number of a person, no script, nothing fetched."""
     lines = "".join(
         f"<tr><th scope=row>{escape(row.kind.title)}</th><td>{escape(kept(row))}</td>"
@@ -167,7 +175,10 @@ def page(rows: tuple[ScheduleRow, ...], now: datetime, name: str) -> str:
         if row.kind.ends != "not_stored"
     )
     whose = f" of {escape(name)}" if name else ""
-    return _PAGE.format(title=f"How long voice data{whose} is kept", lines=lines, day=f"{now:%Y-%m-%d}")
+    return _PAGE.format(
+        title=f"How long voice data{whose} is kept", lines=lines, day=f"{now:%Y-%m-%d}",
+        copies=escape(copies.words),
+    )  # fmt: skip
 
 
 _PAGE = """<!doctype html>
@@ -193,6 +204,8 @@ earlier.</p>
 <thead><tr><th scope=col>What</th><th scope=col>How long</th><th scope=col>What for</th></tr></thead>
 <tbody>{lines}</tbody>
 </table>
+<p>What is erased cannot be opened here from that moment on. Copies of the key store that were made before, as backups:
+what is erased on {day} opens from none of them after {copies}.</p>
 <footer>Made from the policy in force on {day}.</footer>
 </html>
 """

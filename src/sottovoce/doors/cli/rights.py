@@ -96,6 +96,7 @@ def _sweep(report: SweepReport) -> str:
         "erasures resumed": report.erasures_resumed,
         "bodies without a recording": report.orphan_bodies,
         "keys without data": report.orphan_keys,
+        "key epochs ended": report.epochs_ended,
         "found past their deadline": report.overdue,
     }
     rows = [(str(number), name) for name, number in counts.items() if number]

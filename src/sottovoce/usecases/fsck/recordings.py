@@ -20,12 +20,16 @@ class Recordings:
     bodies: Blobs
     policy: Policy
 
-    def check(self, seen: Seen, session: Session, *, stopped: bool, expired_some: bool, kept: bool) -> None:
-        """`stopped`: the consent to keep is gone. `expired_some`: records of the person have expired, or may have.
+    def check(
+        self, seen: Seen, session: Session, *, stopped: bool, expired_some: bool, kept: bool, may_hold: bool
+    ) -> None:
+        """`stopped`: the consent to keep is gone. `may_hold`: the person agrees that failed audio is held.
+        `expired_some`: records of the person have expired, or may have.
         `kept`: a restriction or a legal hold stands."""
         self._ended(seen, session)
         self._results(seen, session, expired_some=expired_some)
         self._withdrawn(seen, session, stopped=stopped)
+        self._held(seen, session, may_hold=may_hold)
         self._due(seen, session, kept=kept)
         self._acknowledged(seen, session)
 
@@ -70,6 +74,14 @@ class Recordings:
                     safe=True,
                 )
 
+    def _held(self, seen: Seen, session: Session, *, may_hold: bool) -> None:
+        """I5: audio is held for another attempt by the person's consent to that, and not otherwise (M36)."""
+        recording = session.recording
+        waits = recording.hold_until is not None and not recording.ended and recording.failure is None
+        if waits and not may_hold and not changed(self.database, recording):
+            what = "a recording is held without the person's consent to that"
+            seen.add("I5", "held_without_consent", what, recording.id, safe=True)
+
     def _due(self, seen: Seen, session: Session, *, kept: bool) -> None:
         """I7: due = min(promise at insert, policy now), for records (but restricted or held ones) and for audio."""
         late = seen.now - SWEEP_INTERVAL
@@ -80,7 +92,11 @@ class Recordings:
         for record_id, due_at in zip(ids, due, strict=True):
             if due_at < late and not kept and still_there(self.database, record_id):
                 seen.add("I7", "record_overdue", "a record is past its date", record_id, safe=True)
-        if not recording.ended and recording.discard_by < late and not changed(self.database, recording):
+        gone_by = recording.discard_by
+        if recording.hold_until is not None:
+            held_until = self.policy.held_until(recording.received_at, recording.hold_until)
+            gone_by = min(gone_by, held_until or recording.discard_by)
+        if not recording.ended and gone_by < late and not changed(self.database, recording):
             seen.add(
                 "I7",
                 "audio_overdue",

@@ -51,6 +51,9 @@ class Seen:
     sessions: int = 0
     records: int = 0
     receipts: int = 0
+    recipients: int = 0
+    disclosures: int = 0
+    feed_entries: int = 0
     known: set[str] = field(default_factory=set)  # ids of recordings
     found: dict[str, list[Finding]] = field(default_factory=dict)
     joined: int = 0

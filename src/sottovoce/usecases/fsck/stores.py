@@ -93,6 +93,12 @@ class Stores:
             if self.keyring.exists(key_id):
                 seen.add("I2", "key_without_data", "a key belongs to nothing", key_id, safe=True)
 
+    def check_epochs(self, seen: Seen) -> None:
+        """I7 for the keys: receipts name the day on which the epoch has ended (M15)."""
+        if self.keyring.epoch_age(seen.now).overdue:
+            what = "a key epoch outlived its promised end: older copies of the key store still open"
+            seen.add("I7", "epoch_overdue", what, "", safe=True)
+
     def check_erasures(self, seen: Seen) -> None:
         for name in self.broken_reserves():
             seen.add("I10", "reserve_missing", "the space kept aside for erasing is not whole", name)

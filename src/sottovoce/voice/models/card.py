@@ -4,9 +4,12 @@ A card is the body of a signed receipt of the kind `model` (sealing.receipt). Nu
 decimal text ("0.031"): what is signed has one spelling. What the data do not allow is "not available", and no
 privacy guarantee is "none"; neither is ever left out or made up.
 
+Two formats are read: `sottovoce-model-card/2`, which is written, and /1, which had no room for calibration, coverage,
+transfer to other data and the error of the constant answer.
+
 Rules upheld here:
 1. A card names the hash of every file it is about; a file that it does not name is not its model.
-2. Every field of FIELDS is there, and no other.
+2. Every field of its format (FIELDS_2, FIELDS) is there, and no other.
 3. IntegrityError (reason `card_malformed`, or `model_not_of_card`) is the only way to fail.
 """
 
@@ -22,7 +25,10 @@ from sottovoce.voice.models.network import OUTPUTS, PRECISIONS
 from sottovoce.voice.models.read_tflite import ModelFile
 
 FORMAT = "sottovoce-model-card/1"
+FORMAT_2 = "sottovoce-model-card/2"
 NOT_AVAILABLE = "not available"
+NOT_ENOUGH = "not enough data"  # too few people for a figure of a group
+NO_QUANTITY = "none"  # the outputs are probabilities of labels
 NO_GUARANTEE = "none"
 
 _DECIMAL = re.compile(r"(0|[1-9][0-9]{0,8})(\.[0-9]{1,9})?")
@@ -51,7 +57,8 @@ class Card:
 
 def read_card(body: Mapping[str, JsonValue]) -> Card:
     """The card in the body of a receipt. IntegrityError (reason `card_malformed`) where it is not exactly one."""
-    if not _fields(FIELDS)(body) or body["format"] != FORMAT:
+    fields = FORMATS.get(str(body.get("format")))
+    if fields is None or not _fields(fields)(body):
         raise _malformed()
     return Card(body)
 
@@ -154,6 +161,42 @@ FIELDS: Mapping[str, Check] = {
     "demonstration": _flag,
     "files": _list(_FILE, least=1),
 }  # fmt: skip
+
+
+_END = _or(NOT_AVAILABLE, _decimal)  # of an interval
+_MEASURED = {
+    "value": _decimal, "low": _END, "high": _END, "confidence_percent": _whole, "speakers": _whole,
+    "recordings": _whole,
+}  # fmt: skip
+_ERROR_2 = _fields({"measure": _text, "split": _text, **_MEASURED})
+_GROUP_2 = _fields({
+    "name": _text, "value": _or(NOT_ENOUGH, _decimal), "low": _END, "high": _END, "speakers": _whole,
+    "recordings": _whole,
+})  # fmt: skip
+_BIN = _fields({
+    "from": _decimal, "to": _decimal, "confidence": _END, "right": _END, "low": _END, "high": _END,
+    "speakers": _whole, "recordings": _whole,
+})  # fmt: skip
+_CONFORMAL_2 = _fields({
+    "kind": _one_of("set", "interval"), "percent": _whole, "threshold": _decimal, "speakers": _whole,
+    "coverage": _fields({"splits": _whole, **_MEASURED}),
+    "sizes": _fields({"none": _decimal, "one": _decimal, "several": _decimal}),
+})  # fmt: skip
+
+FIELDS_2: Mapping[str, Check] = {
+    **FIELDS,
+    "quantity": _or(NO_QUANTITY, _fields({"unit": _text, "values": _list(_decimal, least=2)})),
+    "error": _or(NOT_AVAILABLE, _ERROR_2),
+    "held_out": _or(NOT_AVAILABLE, _ERROR_2),
+    "constant_answer": _or(NOT_AVAILABLE, _fields({"answer": _text, "error": _decimal})),
+    "groups": _list(_GROUP_2),
+    "calibration": _or(
+        NOT_AVAILABLE, _fields({"expected_error": _decimal, "brier": _decimal, "bins": _list(_BIN, least=1)})
+    ),
+    "conformal": _or(NOT_AVAILABLE, _CONFORMAL_2),
+    "transfer": _list(_fields({"data": _text, **_MEASURED})),
+}
+FORMATS: Mapping[str, Mapping[str, Check]] = {FORMAT: FIELDS, FORMAT_2: FIELDS_2}
 
 
 def _entries(value: JsonValue) -> list[Mapping[str, JsonValue]]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sottovoce.errors import IntegrityError
-from sottovoce.voice.models.card import FIELDS, FORMAT, check_model, read_card
+from sottovoce.voice.models.card import FIELDS, FIELDS_2, FORMAT, FORMAT_2, check_model, read_card
 from sottovoce.voice.models.read_tflite import read_tflite
 from sottovoce.voice.models.write_tflite import write_tflite
 
@@ -113,3 +113,88 @@ def test_M65_a_card_is_about_one_model(changes, body, model):
 def test_a_file_that_was_changed_is_not_the_cards_model(body, model):
     with pytest.raises(IntegrityError):
         check_model(read_card(body), replace(model, sha256="1" * 64))
+
+
+# --- the second format ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def second(body):
+    measured = {
+        "value": "0.1",
+        "low": "0.05",
+        "high": "0.2",
+        "confidence_percent": 95,
+        "speakers": 20,
+        "recordings": 100,
+    }
+    error = {"measure": "share of wrong answers", "split": "by speaker", **measured}
+    place = {
+        "from": "0.5", "to": "1.0", "confidence": "0.9", "right": "0.88", "low": "0.7", "high": "0.97", "speakers": 20,
+        "recordings": 100,
+    }  # fmt: skip
+    return {
+        **body, "format": FORMAT_2, "quantity": "none", "error": error, "held_out": error,
+        "constant_answer": {"answer": "always no", "error": "0.5"},
+        "groups": [
+            {"name": "few", "value": "not enough data", "low": "not available", "high": "not available", "speakers": 2,
+             "recordings": 9},
+            {"name": "many", "value": "0.1", "low": "0.0", "high": "0.2", "speakers": 18, "recordings": 91},
+        ],
+        "calibration": {"expected_error": "0.03", "brier": "0.07", "bins": [place]},
+        "conformal": {
+            "kind": "set", "percent": 90, "threshold": "0.6", "speakers": 30, "coverage": {"splits": 9, **measured},
+            "sizes": {"none": "0.0", "one": "0.9", "several": "0.1"},
+        },
+        "transfer": [{"data": "others", **measured}],
+    }  # fmt: skip
+
+
+def test_a_whole_card_of_the_second_format_is_read(second, model):
+    check_model(read_card(second), model)
+    years = {"unit": "years", "values": ["20", "50"]}
+    allowed = dict.fromkeys(("calibration", "conformal", "held_out", "constant_answer"), "not available")
+    for part, value in {**allowed, "quantity": years, "transfer": []}.items():
+        read_card({**second, part: value})
+    read_card({**second, "error": {**second["error"], "low": "not available", "high": "not available"}})
+
+
+@pytest.mark.parametrize("name", sorted(FIELDS_2))
+def test_M88_a_card_without_calibration_coverage_or_transfer_is_refused(name, second):
+    """A card leaves none of its evidence out: what the data do not allow is said to be not available."""
+    assert refused({key: value for key, value in second.items() if key != name}) == "card_malformed"
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("quantity", "years"),
+        ("quantity", {"unit": "years", "values": ["20"]}),
+        ("constant_answer", {"answer": "", "error": "0.5"}),
+        ("calibration", {"expected_error": "0.1", "brier": "0.1", "bins": []}),
+        ("conformal", {"kind": "set", "percent": 90, "threshold": "0.6"}),
+        ("groups", [{"name": "few", "value": "0", "speakers": 1, "recordings": 1}]),
+        (
+            "groups",
+            [
+                {
+                    "name": "few",
+                    "value": "not available",
+                    "low": "0",
+                    "high": "1",
+                    "speakers": 1,
+                    "recordings": 1,
+                }
+            ],
+        ),
+        ("transfer", "not available"),
+        ("error", {"value": "0.1"}),
+    ],
+)
+def test_a_card_of_the_second_format_that_says_it_otherwise_is_refused(part, value, second):
+    assert refused({**second, part: value}) == "card_malformed"
+
+
+def test_formats_are_not_mixed(second, body):
+    assert refused({**second, "format": FORMAT}) == "card_malformed"
+    assert refused({**body, "format": FORMAT_2}) == "card_malformed"

@@ -1,0 +1,138 @@
+"""A home that infers one attribute, as its operator types it: real processes, the sealed child, a signed model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sottovoce import app as house
+from sottovoce.usecases.models import file_entries
+from sottovoce.voice.models.network import About, make_network
+from sottovoce.voice.models.write_tflite import write_tflite
+
+INFER = "infer_apparent_sex"
+DICE = np.random.default_rng(11)
+NETWORK = make_network(
+    mean=DICE.normal(size=88), scale=DICE.uniform(1, 90, 88), output="sigmoid",
+    layers=[(DICE.normal(size=(16, 88)) / 88, DICE.normal(size=16)), (DICE.normal(size=(1, 16)), [0.1])],
+    about=About("apparent_sex", ("female", "male"), "compat", "egemaps-88/1"),
+)  # fmt: skip
+BODY: dict[str, Any] = {
+    "format": "sottovoce-model-card/1", "purpose": "a test", "attribute": "apparent_sex",
+    "labels": ["female", "male"], "output": "sigmoid", "feature_profile": "compat", "feature_version": "egemaps-88/1",
+    "training_data": {"description": "none", "sha256": "not available", "speakers": 0, "recordings": 0},
+    "error": "not available", "groups": [], "conformal": {"kind": "set", "percent": 90, "threshold": "0.5"},
+    "privacy": "none", "not_for": ["any decision about a person"], "demonstration": False,
+    "files": file_entries(NETWORK, np.zeros((1, 88))),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(cli_at: Callable[..., Any]) -> tuple[Any, Path, str]:
+    """A command line that infers, a model file with its card, and the hash of the model that the home has taken in."""
+    cli = cli_at()
+    file = cli.folder / "model.tflite"
+    file.write_bytes(write_tflite(NETWORK))
+    with house.open(home=cli.home) as platform:
+        card = platform.sign_model_card(BODY, model=file.read_bytes())
+    file.with_name("model.tflite.card.json").write_text(card)
+    taken = cli("models", "add", file, "--json").json
+    return cli.having(SOTTOVOCE_INFER="apparent_sex"), file, taken["sha256"]
+
+
+def test_M92_from_the_model_to_the_contest(made: tuple[Any, Path, str], jfk_path: Path) -> None:
+    """A model is taken in, set, agreed to, told of before the audio is read, answered with what it is worth, replayed
+    to the bit, contested, and forgotten when the person takes that consent back."""
+    cli, _, sha256 = made
+    (line,) = [one for one in cli("models", "list", "--json").json if one["source"] == "own"]
+    assert (line["sha256"], line["enabled"], line["purpose"]) == (sha256, True, INFER)
+    cli.grant("anna")
+    silent = cli("analyze", jfk_path, "--subject", "anna", "--json")
+    assert silent.lines[0]["inferences"] == []
+    assert "a model estimates" not in silent.err
+    cli.grant("anna", INFER)
+    answer = cli("analyze", jfk_path, "--subject", "anna", "--json")
+    assert "a model estimates the apparent sex" in answer.err
+    (said,) = answer.lines[0]["inferences"]
+    assert said["value"] in ("female", "male", "not determined")
+    assert (said["model_sha256"], said["guarantee"], said["not_for"]) == (
+        sha256, "none", "any decision about a person",
+    )  # fmt: skip
+    assert said["expires_at"] == answer.lines[0]["retention"]["expires_at"]
+    listed = [one for one in cli("decisions", "list", "--subject", "anna", "--json").json if one["inference"]]
+    assert [one["id"] for one in listed] == [said["decision_id"]]
+    replay = cli("decisions", "replay", said["decision_id"], "--json").json
+    assert (replay["verdict"], replay["again"]["confidence"]) == ("same", said["confidence"])
+    case = cli(
+        "requests", "open", "--subject", "anna", "--kind", "human_review", "--decision", said["decision_id"]
+    )
+    assert said["decision_id"] in case.out
+    cli("consent", "withdraw", "--subject", "anna", "--purpose", INFER)
+    assert not any(one["inference"] for one in cli("decisions", "list", "--subject", "anna", "--json").json)
+    assert cli("decisions", "replay", said["decision_id"], code=4).err
+    cli("fsck")
+
+
+def test_M92_what_a_worker_infers_is_shown_for_its_purpose_and_in_words(
+    made: tuple[Any, Path, str], jfk_path: Path
+) -> None:
+    """A worker's inference, made where nobody sees the numbers, is shown for its own purpose alone, in plain words."""
+    cli, _, sha256 = made
+    cli.grant("berta", "voice_recording", "voice_analysis", "data_retention_30_days", INFER)
+    session = cli("submit", jfk_path, "--subject", "berta", "--json").lines[0]["session_id"]
+    cli("worker", "--once")
+    shown = cli("show", session, "--purpose", INFER).out
+    for words in ("Apparent sex", sha256[:16], "not for: any decision about a person", INFER):
+        assert words in shown
+    assert "Apparent sex" not in cli("show", session, "--purpose", "voice_analysis").out
+    assert "apparent_sex: " in cli("facts", session).out
+    assert "apparent_sex" in cli("sessions", "--subject", "berta").out
+    assert "apparent_sex by" in cli("doctor", code=None).out
+
+
+def test_M10_a_recording_without_voice_has_nothing_inferred(
+    made: tuple[Any, Path, str], tmp_path: Path
+) -> None:
+    """Of a recording in which nobody speaks nothing is inferred: the answer is "not available", not a guess."""
+    import soundfile
+
+    cli, _, _ = made
+    cli.grant("cleo", "voice_recording", "voice_analysis", INFER)
+    soundfile.write(tmp_path / "hush.wav", np.random.default_rng(1).normal(size=32_000) * 1e-3, 16_000)
+    (said,) = cli("analyze", tmp_path / "hush.wav", "--subject", "cleo", "--json").lines[0]["inferences"]
+    assert (said["value"], said["available"], said["confidence"], said["label_set"]) == (
+        "not available", False, None, None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("context", ["work", "education", ""])
+def test_C35a_a_home_that_infers_emotion_does_not_start(cli: Any, context: str) -> None:
+    """A home that is set to infer emotion where that is not allowed, or without saying where, does not start."""
+    extra = {"SOTTOVOCE_INFER": '["emotion"]', "SOTTOVOCE_USE_CONTEXT": context}
+    refused = cli.having(**extra)("sessions", "--subject", "anna", code=2)
+    assert ("use_context_forbidden" if context else "use_context_missing") in refused.err
+
+
+def test_what_is_set_and_not_there_is_refused_in_words(cli: Any, jfk_path: Path) -> None:
+    cli.grant("anna")
+    wrong = cli.having(SOTTOVOCE_INFER="age")
+    assert "model_missing" in wrong("analyze", jfk_path, "--subject", "anna", code=2).err
+    assert "infer_unknown" in cli.having(SOTTOVOCE_INFER="wealth")("doctor", code=2).err
+    assert wrong("erase", "--subject", "anna", "--json").json["result"] == "erased"
+
+
+def test_a_model_is_taken_out_again(cli: Any, made: tuple[Any, Path, str]) -> None:
+    _, file, sha256 = made
+    key = cli.folder / "signer.json"
+    key.write_text((made[0].home / "identity.json").read_text())
+    assert "unknown_signer" in cli("models", "add", file, code=8).err
+    cli("models", "add", file, "--key", key)
+    assert sha256[:16] in cli("models", "list").out
+    cli("models", "add", file, "--key", key, code=2)
+    cli("models", "remove", sha256[:12])
+    assert not [one for one in cli("models", "list", "--json").json if one["source"] == "own"]
+    cli("models", "remove", sha256, code=4)
