@@ -14,6 +14,7 @@ import itertools
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +26,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sottovoce import app, app_backup
 from sottovoce.adapters import memory
 from sottovoce.adapters.database import SqliteDatabase
-from sottovoce.errors import KeyUnavailable, SottovoceError
+from sottovoce.errors import SottovoceError
 from sottovoce.model.features import Extraction, FeatureVector, Quality
 from sottovoce.model.mark import MarkKind
 from sottovoce.model.subject import Caller
@@ -42,7 +43,7 @@ STEPS, EXAMPLES = int(os.environ.get("STEPS", "20")), int(os.environ.get("EXAMPL
 HOUR = 3600.0
 KEPT_S = 30 * 24 * HOUR
 FSCK_EACH = 3  # steps: it is the slowest thing here
-IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a file system without waiting for a disk, where there is one
+IN_MEMORY = Path("/dev/shm")  # a file system without waiting for a disk, where there is one
 ALL = "everything"
 
 
@@ -178,15 +179,13 @@ class Simulation(RuleBasedStateMachine):
     def analyze(self, who: str) -> None:
         person = self.world.people.get(who)
         allowed = person is not None and {TAKE, ANALYSE} <= person.agreed
-        try:
-            answer = self.platform._record.analyze(Source(), Ask(subject=who), caller=CALLER)
-        except SottovoceError as error:
-            assert not allowed, error.public_code
+        answer, refusal = self._tried(
+            lambda: self.platform._record.analyze(Source(), Ask(subject=who), caller=CALLER)
+        )
+        self.platform._number()
+        assert (answer is not None) == allowed, refusal
+        if answer is None or person is None:
             return
-        finally:
-            self.platform._number()
-        assert allowed
-        assert person is not None
         if KEEP in person.agreed:
             person.kept[answer.session_id] = self.now_s + KEPT_S
 
@@ -280,17 +279,17 @@ class Simulation(RuleBasedStateMachine):
     def _restore(self, one: Backup, keys: Backup) -> None:
         self.platform.close()
         self._run_waiting()
-        try:
-            app_backup.restore_backup(
+        report, refusal = self._tried(
+            lambda: app_backup.restore_backup(
                 self.settings, data=one.data, keys=keys.keys, tombstones=self.settings.tombstones_path,
                 replace=True, caller=CALLER,
-            )  # fmt: skip
-        except KeyUnavailable as error:
-            assert error.reason == "epoch_ended"
-            assert keys.epoch < self.epoch
+            )
+        )  # fmt: skip
+        if keys.epoch < self.epoch:
+            assert (report, refusal) == (None, "epoch_ended")
             self.counted["refused restores"] += 1
         else:
-            assert keys.epoch == self.epoch
+            assert report is not None, refusal
             self.counted["restores"] += 1
             self._go_back(one, keys)
         self._open()
@@ -366,6 +365,13 @@ class Simulation(RuleBasedStateMachine):
         assert set(found) <= ({"record_overdue"} if overdue else set())
 
     # --- helpers ----------------------------------------------------------------------------------------
+
+    def _tried(self, work: Callable[[], Any]) -> tuple[Any, str]:
+        """The answer, or the code of the refusal."""
+        try:
+            return work(), ""
+        except SottovoceError as error:
+            return None, error.public_code
 
     def _known(self, data: Any) -> str:
         return str(data.draw(st.sampled_from(sorted(self.world.people))))
