@@ -20,14 +20,14 @@ import { hashOf, readModel } from "./model.js";
 
 const RECEIPT_FORMAT = "sottovoce-receipt/1";
 const IDENTITY_FORMAT = "sottovoce-identity/1";
-const CARD_FORMATS = ["sottovoce-model-card/1", "sottovoce-model-card/2"];
+const CARD_FORMATS = ["sottovoce-model-card/1", "sottovoce-model-card/2", "sottovoce-model-card/3"];
 const SIGNING_LABEL = "sottovoce/receipt/1\0";
 const MOST_CHARACTERS = 1 << 20;
 const KEY_BYTES = 32;
 const SIGNATURE_BYTES = 64;
 
 /**
- * @typedef {null | boolean | number | string | Json[] | {[key: string]: Json}} Json
+ * @typedef {null | boolean | number | string | any[] | {[key: string]: any}} Json
  * @typedef {{[key: string]: any}} Fields
  * @typedef {{kind: string, body: Fields, keyId: string}} Receipt
  * @typedef {import("./model.js").Model} Model

@@ -9,6 +9,7 @@
  * stores or logs anything. The numbers are personal data all the same.
  */
 
+export { answer } from "./answer.js";
 export { openModel, trustedKeys } from "./card.js";
 export { Extractor } from "./client.js";
 export { PROFILES } from "./egemaps/extract.js";

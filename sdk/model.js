@@ -84,10 +84,7 @@ export function run(model, values) {
   if (given.length !== model.mean.length || !given.every(Number.isFinite)) {
     throw new UsageError("A model takes finite numbers, one for each input.", { reason: "model_input" });
   }
-  // float32 at each step, as in the graph
-  const standard = Float32Array.from(given, (x, i) =>
-    Math.fround(Math.fround(Math.fround(x) - model.mean[i]) * model.gain[i]),
-  );
+  const standard = standardised(model, given);
   let now = Float64Array.from(standard);
   model.layers.forEach((layer, i) => {
     now = affine(layer, now);
@@ -98,6 +95,23 @@ export function run(model, values) {
     throw new UsageError("These values are far outside of what the model can take.", { reason: "model_overflow" });
   }
   return result;
+}
+
+/**
+ * How far values lie from the mean of what was learned from: the root of the mean square of the standardised values at
+ * these places. About 1 for what is like the recordings learned from.
+ * @param {Model} model @param {ArrayLike<number>} values @param {number[]} places
+ */
+export function distance(model, values, places) {
+  const standard = standardised(model, Float64Array.from(values));
+  return Math.sqrt(places.reduce((sum, place) => sum + standard[place] ** 2, 0) / places.length);
+}
+
+/** float32 at each step, as in the graph. @param {Model} model @param {Float64Array} values */
+function standardised(model, values) {
+  return Float32Array.from(values, (x, i) =>
+    Math.fround(Math.fround(Math.fround(x) - model.mean[i]) * model.gain[i]),
+  );
 }
 
 /** SHA-256 of a file in hexadecimal, to compare with the card's. @param {ArrayBuffer} data */

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from sottovoce.doors.cli.verbs import quick_answer
 
+TYPE_CHECKING = False  # see sottovoce/__init__.py
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -27,6 +27,7 @@ from sottovoce.errors import (
     ConfigurationError,
     IntegrityError,
     KeyUnavailable,
+    NotFound,
     SottovoceError,
     StorageError,
     UnknownSigner,
@@ -123,6 +124,7 @@ from sottovoce.usecases.rotation import Rotation
 from sottovoce.usecases.schedule import LiveDays, Schedule
 from sottovoce.usecases.sequencer import Sequencer
 from sottovoce.usecases.tombstone_heads import TombstoneHeads
+from sottovoce.usecases.tombstone_rebuild import Rebuilding, RebuiltTombstones, TombstonesView
 from sottovoce.usecases.tombstones import Replay as TombstoneReplay
 from sottovoce.usecases.tombstones import Replayed
 from sottovoce.usecases.trail import Trail
@@ -149,20 +151,20 @@ def _no_recipients() -> Blobs:
 
 
 def _no_models() -> Models:
-    from sottovoce.adapters.memory_models import MemoryModels
+    from sottovoce.adapters.memory import MemoryModels
 
     return MemoryModels()
 
 
 def _no_tombstones() -> Tombstones:
-    from sottovoce.adapters.memory_tombstones import MemoryTombstones
+    from sottovoce.adapters.memory import MemoryTombstones
 
     return MemoryTombstones()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Adapters:
-    """One value per port; tests put wrappers or the fakes of `adapters/memory.py` here."""
+    """One value per port; tests put wrappers or the fakes of `adapters/memory/` here."""
 
     database: Database
     keys: Keys
@@ -190,6 +192,54 @@ def open(target: str | Settings | None = None, /, **given: Any) -> Platform:
     """
     settings = configuration.load(target, **given)
     return assemble(connect(settings), settings)
+
+
+@contextmanager
+def tombstone_desk(
+    target: str | Settings | None = None, /, *, alone: bool = False, **given: Any
+) -> Iterator[TombstoneDesk]:
+    """The file of tombstones of a home that may be closed by it: nothing of the home is opened, swept or served.
+    NotFound where there is no home; with `alone`, StorageError (reason `home_in_use`) while anybody has it open."""
+    from sottovoce.adapters.backup_restore import HomeLock
+
+    settings = configuration.load(target, **given)
+    if not (settings.home / IDENTITY_NAME).exists() or not settings.database_path.exists():
+        raise NotFound("There is no home here.", hint="Name one with --home.")
+    if alone:
+        lock = HomeLock(settings.home)
+        lock.alone()
+        lock.close()  # whoever opens it from here on waits for the write lock of the database
+    platform = Platform(connect(settings), settings)
+    try:
+        platform._check_key_store()
+        yield TombstoneDesk(platform)
+    finally:
+        platform.close()
+
+
+@dataclass(frozen=True)
+class TombstoneDesk:
+    """Looks at the file of tombstones, and begins a new one where it is lost for good."""
+
+    _platform: Platform
+
+    @property
+    def path(self) -> Path:
+        return self._platform.settings.tombstones_path
+
+    def view(self) -> TombstonesView:
+        """Head, entries by kind, how far it is signed, and whether it is whole. StorageError, SchemaNewer."""
+        return self._platform._rebuilding.view()
+
+    def rebuild(self, *, caller: Caller = LIBRARY) -> RebuiltTombstones:
+        """Put the broken file aside and write a new one (usecases/tombstone_rebuild.py); its head is signed. Backups
+        made before cannot be restored any more. Conflict (reason `tombstones_whole`), StorageError, KeyUnavailable."""
+        platform = self._platform
+        rebuilt = platform._verb(lambda: platform._rebuilding.rebuild(caller=caller))
+        with suppress(SottovoceError):  # signed by the next start, where it cannot be now (F16)
+            platform._heads.sign()
+            platform._deliver()
+        return rebuilt
 
 
 def connect(settings: Settings) -> Adapters:
@@ -372,6 +422,10 @@ class Platform:
             marks=self._marks, trail=self._trail, tenant=settings.tenant,
         )  # fmt: skip
         self.replayed = Replayed()  # by start()
+        self._rebuilding = Rebuilding(
+            **base, tombstones=adapters.tombstones, heads=self._heads, replay=self._replay, trail=self._trail,
+            tenant=settings.tenant,
+        )  # fmt: skip
         self._cases = Cases(
             **base, **common, people=people, trail=self._trail, access=self._access, notes=notes,
             rights=self._rights, receipts=self._receipts, deadlines=_deadlines, feed=self._feed,
@@ -1134,7 +1188,7 @@ class Platform:
         export_file.write_new(out, data)
         try:
             self._exports.check(made)
-        except SottovoceError:
+        except BaseException:  # interrupted or refused: nobody has looked whether the person is still here
             export_file.remove(out)
             raise
         return ExportOutcome(

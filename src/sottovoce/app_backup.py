@@ -284,12 +284,13 @@ def _report(revived: _Revived, *, replaced: bool) -> RestoreReport:
     with revived.platform._adapters.database.read() as tx:
         people, now = len(tx.subjects.ids()), tx.now()
         records = sum(row.count for row in tx.footprint() if row.kind in restoring.OPENED)
+        feeds = sum(one.is_told for one in tx.recipients.all(revived.platform.settings.tenant))
     replayed = revived.platform.replayed
     return RestoreReport(
         pair=revived.data.pair, data_at=revived.data.created_at, keys_at=revived.keys.created_at, restored_at=now,
         log_size=revived.log_size, replayed=replayed.entries, settled=revived.settled, erasures=replayed.erased,
         expired=revived.swept.records_expired, findings=revived.findings, replaced=replaced, people=people,
-        records=records,
+        records=records, feeds=feeds,
     )  # fmt: skip
 
 

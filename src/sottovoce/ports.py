@@ -1,6 +1,6 @@
 """What the hall asks of the world: one Protocol per outside thing, with the exact meaning of "no" and "broken".
 
-Every port has a working fake in `adapters/memory.py` (shipped, for users' own tests too) and one test suite in
+Every port has a working fake in `adapters/memory/` (shipped, for users' own tests too) and one test suite in
 `tests/ports` that runs over the fake and every real adapter. Nothing here knows a third-party package.
 """
 
@@ -136,6 +136,15 @@ class KeyStore(Protocol):
     def drop_epoch(self, epoch: int) -> None:
         """Forget a retired epoch and its EK. Conflict while it is current or rows stand under it (checked under
         the same lock as insert). Idempotent."""
+        ...
+
+    def followed(self) -> TombstoneHead | None:
+        """How far this store has followed the file of tombstones (port Tombstones); None: never. An old copy of the
+        store that is put back says so by this."""
+        ...
+
+    def set_followed(self, head: TombstoneHead) -> None:
+        """Every erasure up to this entry has been done in this store."""
         ...
 
 
@@ -315,6 +324,16 @@ class Tombstones(Protocol):
 
     def head(self) -> TombstoneHead:
         """Of the last entry; TombstoneHead() where there is no entry, or no file."""
+        ...
+
+    def legible(self) -> Iterator[TombstoneEntry]:
+        """Every line that is an entry in itself, in the order of the lines: what can be read of a broken file, and of
+        those that replace() has put aside. Nothing is checked but the form of each line."""
+        ...
+
+    def replace(self, entries: Sequence[TombstoneEntry]) -> TombstoneHead:
+        """Put what is there aside, whatever it is, and begin anew with these entries, in one step and durably. What was
+        put aside is never deleted. For who holds the write lock of the database, so that nobody appends meanwhile."""
         ...
 
     def add_signed(self, signed: SignedHead) -> None:

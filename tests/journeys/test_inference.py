@@ -136,3 +136,30 @@ def test_a_model_is_taken_out_again(cli: Any, made: tuple[Any, Path, str]) -> No
     cli("models", "remove", sha256[:12])
     assert not [one for one in cli("models", "list", "--json").json if one["source"] == "own"]
     cli("models", "remove", sha256, code=4)
+
+
+@pytest.mark.parametrize("how", ["analyze", "worker"])
+def test_M88_the_shipped_model_says_nothing_of_what_it_has_not_learned_from(
+    cli: Any, jfk_path: Path, how: str
+) -> None:
+    """A speech that is unlike what the shipped model has learned from is answered with "not determined" and the reason,
+    at the command line and by a worker, and replayed to the bit."""
+    cli.grant("dora", "voice_recording", "voice_analysis", "data_retention_30_days", INFER)
+    asking = cli.having(SOTTOVOCE_INFER="apparent_sex")
+    if how == "worker":
+        session = asking("submit", jfk_path, "--subject", "dora", "--json").lines[0]["session_id"]
+        asking("worker", "--once")
+        shown = asking("show", session, "--purpose", INFER).out
+    else:
+        shown = asking("analyze", jfk_path, "--subject", "dora").out
+    words = " ".join(shown.split())
+    assert "not determined (unlike what was learned" in words
+    assert "the model's own confidence" not in words
+    (one,) = [one for one in cli("decisions", "list", "--subject", "dora", "--json").json if one["inference"]]
+    said = one["inference"]
+    assert (said["value"], said["reason"], said["confidence"]) == (
+        "not determined",
+        "unlike what was learned",
+        None,
+    )
+    assert cli("decisions", "replay", one["id"], "--json").json["verdict"] == "same"

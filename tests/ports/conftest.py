@@ -1,7 +1,7 @@
-"""A PostgreSQL server of its own for the suites of the ports, where the programs and the driver are installed.
+"""What the suites of the ports share: an empty database of each kind, and a PostgreSQL server of its own for them.
 
-Without them these tests are skipped, with the reason. The server listens on a socket in a temporary folder and nowhere
-else; it is ended, and its folder removed, after the last test.
+Without its programs and the driver those tests are skipped, with the reason. The server listens on a socket in a
+temporary folder and nowhere else; it is ended, and its folder removed, after the last test.
 """
 
 from __future__ import annotations
@@ -18,7 +18,27 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from sottovoce.ports import Database
+
 USER = "sottovoce"
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """Empty, of each kind in turn."""
+    from sottovoce.adapters.database import SqliteDatabase
+    from sottovoce.adapters.database.postgres import PostgresDatabase
+    from sottovoce.adapters.memory import MemoryDatabase
+
+    opened: Database
+    if request.param == "memory":
+        opened = MemoryDatabase()
+    elif request.param == "postgresql":
+        opened = PostgresDatabase(request.getfixturevalue("new_postgres")())
+    else:
+        opened = SqliteDatabase(tmp_path / "data.db", reserve_bytes=1 << 16)
+    yield opened
+    opened.close()
 
 
 def programs() -> Path:

@@ -1,17 +1,13 @@
-"""Port `Database`: rounds of training and whose results they used, one suite over the fake and SQLite."""
+"""Port `Database`: rounds of training and whose results they used, one suite over the fake and every real one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sottovoce.adapters.database import SqliteDatabase
-from sottovoce.adapters.memory import MemoryDatabase
 from sottovoce.errors import Conflict
 from sottovoce.model.lineage import Action, Departure, Leaving, RoundState, TrainingRound, TrainingUse
 from sottovoce.model.recording import Recording, RecordingState
@@ -22,17 +18,12 @@ T0 = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    opened: Database = (
-        MemoryDatabase()
-        if request.param == "memory"
-        else SqliteDatabase(tmp_path / "data.db", reserve_bytes=1 << 16)
-    )
-    with opened.begin() as tx:
+@pytest.fixture
+def database(database: Database) -> Database:
+    """With two people in it."""
+    with database.begin() as tx:
         people(tx, "ada", "ben")
-    yield opened
-    opened.close()
+    return database
 
 
 def people(tx: UnitOfWork, *names: str) -> None:

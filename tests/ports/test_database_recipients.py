@@ -1,17 +1,13 @@
-"""Port `Database`: recipients, disclosures, feeds and acknowledgements, one suite over the fake and SQLite."""
+"""Port `Database`: recipients, disclosures, feeds and acknowledgements, one suite over the fake and every real one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sottovoce.adapters.database import SqliteDatabase
-from sottovoce.adapters.memory import MemoryDatabase
 from sottovoce.errors import Conflict
 from sottovoce.model.recipient import (
     Acknowledgement,
@@ -28,17 +24,6 @@ from sottovoce.ports import Database, UnitOfWork
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    opened: Database = (
-        MemoryDatabase()
-        if request.param == "memory"
-        else SqliteDatabase(tmp_path / "data.db", reserve_bytes=1 << 16)
-    )
-    yield opened
-    opened.close()
 
 
 def recipient(n: int = 1, **changes: Any) -> Recipient:

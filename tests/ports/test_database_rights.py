@@ -1,8 +1,7 @@
-"""Port `Database`: marks, cases and a person's rows, one suite over the fake and SQLite."""
+"""Port `Database`: marks, cases and a person's rows, one suite over the fake and every real one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,17 +21,6 @@ from sottovoce.ports import Database, UnitOfWork
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    opened: Database = (
-        MemoryDatabase()
-        if request.param == "memory"
-        else SqliteDatabase(tmp_path / "data.db", reserve_bytes=1 << 16)
-    )
-    yield opened
-    opened.close()
 
 
 def mark(n: int = 1, who: str = "ada", **changes: Any) -> Mark:
@@ -98,7 +86,7 @@ def test_F24_a_mark_brings_nobody_back(database: Database) -> None:
 
 def test_C10b_what_is_restricted_or_held_is_not_due(database: Database) -> None:
     """A restriction or a legal hold keeps a person's results from being swept; an objection does not."""
-    late = {"promised_before": T0 + 9 * DAY, "created_before": T0 + 9 * DAY, "limit": 10}
+    late: dict[str, Any] = {"promised_before": T0 + 9 * DAY, "created_before": T0 + 9 * DAY, "limit": 10}
     with database.begin() as tx:
         people(tx, "ada", "ben", "carl", "dora")
         tx.marks.add(mark(1, "ada"))

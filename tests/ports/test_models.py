@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sottovoce.adapters.memory_models import MemoryModels
+from sottovoce.adapters.memory import MemoryModels
 from sottovoce.adapters.models_folder import SIGNERS, FolderModels, ShippedModels
 from sottovoce.errors import Conflict, StorageError
 from sottovoce.ports import Models, StoredModel

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sottovoce.adapters import tombstones_file
-from sottovoce.adapters.memory_tombstones import MemoryTombstones
+from sottovoce.adapters.memory import MemoryTombstones
 from sottovoce.adapters.tombstones_file import FileTombstones
 from sottovoce.errors import IntegrityError, SchemaNewer, StorageError, UsageError
 from sottovoce.model.tombstones import (
@@ -75,6 +75,7 @@ ONE_OF_EACH = [
     ),
     TombstoneEntry(kind=TombstoneKind.HOLD_LIFTED, at=T0, subject_id=own_id("sub"), mark_id=own_id("mrk", 2)),
     TombstoneEntry(kind=TombstoneKind.RESTORED, at=T0, backup="b-1", tree_size=17, root="ab" * 32),
+    TombstoneEntry(kind=TombstoneKind.REBUILT, at=T0, replaced=0, replaced_hash="00" * 32),
 ]  # fmt: skip
 
 
@@ -208,6 +209,23 @@ def test_F10_an_entry_is_still_written_on_a_full_disk(
     assert next(iter(file.chain())) == before
 
 
+def test_what_is_replaced_is_put_aside_and_stays_legible(tombstones: Tombstones) -> None:
+    tombstones.append(ONE_OF_EACH[:3])
+    tombstones.add_signed(SignedHead(tombstones.head(), "a note"))
+    head = tombstones.replace([begun(HOME, T0, tenant="default"), erased(7)])
+    assert head == tombstones.head() == list(tombstones.chain())[-1]
+    assert plain(list(tombstones.read())) == [begun(HOME, T0, tenant="default"), erased(7)]
+    assert list(tombstones.signed()) == []
+    assert plain(list(tombstones.legible())) == [
+        *ONE_OF_EACH[:3],
+        begun(HOME, T0, tenant="default"),
+        erased(7),
+    ]
+    assert tombstones.replace([]) == TombstoneHead()
+    assert tombstones.append([erased(8)]).count == 1
+    assert len(list(tombstones.legible())) == 6
+
+
 # --- the file -----------------------------------------------------------------------------------------------
 
 
@@ -299,6 +317,25 @@ def test_two_processes_make_one_chain(file: Path) -> None:
     entries = list(FileTombstones(file).read())
     assert len(entries) == 100
     assert {entry.subject_id for entry in entries} == {own_id("sub", 0), own_id("sub", 1)}
+
+
+def test_every_whole_line_of_a_broken_file_is_legible(file: Path) -> None:
+    tombstones = FileTombstones(file)
+    tombstones.append(ONE_OF_EACH)
+    lines = file.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b"subject_erased", b"session_erased")
+    file.write_bytes(
+        b"\x00garbage\n" + b"".join([*lines[:3], *lines[4:]]) + b'{"head":\n' + b"[1]\n" + lines[0][:40]
+    )
+    assert plain(list(tombstones.legible())) == [ONE_OF_EACH[0], ONE_OF_EACH[2], *ONE_OF_EACH[4:]]
+    tombstones.replace([begun(HOME, T0, tenant="default")])
+    kept = file.with_name("tombstones.log.broken-1")
+    assert kept.read_bytes().startswith(b"\x00garbage\n")
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (file, kept)} == {0o600}
+    (file.parent / "tombstones.log.broken-x").write_bytes(lines[0])  # not one of ours
+    assert plain(list(tombstones.legible()))[:3] == [ONE_OF_EACH[0], ONE_OF_EACH[2], ONE_OF_EACH[4]]
+    tombstones.replace([])
+    assert file.with_name("tombstones.log.broken-2").exists()
 
 
 def test_an_entry_of_a_newer_version_is_not_taken_for_damage(file: Path) -> None:

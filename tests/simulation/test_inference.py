@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from sottovoce.adapters import memory
-from sottovoce.adapters.memory_models import MemoryModels
+from sottovoce.adapters.memory import MemoryModels
 from sottovoce.app import Adapters, Platform, assemble
 from sottovoce.model.features import Extraction, FeatureVector, Quality
 from sottovoce.model.mark import MarkKind

@@ -414,6 +414,28 @@ def test_data_and_keys_of_different_days_are_put_in_order(place: Place) -> None:
             platform.analyze(place.audio, subject="bert", caller=CALLER)
 
 
+def test_recipients_whose_keys_are_older_than_the_data_end_and_their_feeds_are_told(place: Place) -> None:
+    with opened(place.home) as platform:
+        grant(platform, "anna")
+        early = platform.add_recipient("Lab one", kind="team")
+        first = place.create(platform)
+        late = platform.add_recipient("Lab two", kind="team")
+        platform.disclose(subject="anna", recipient=late.id, purpose="voice_analysis", what="features")
+        second = place.create(platform)
+    newer_data = {"data": place.halves(second)["data"], "keys": place.halves(first)["keys"]}
+    report = place.restore(second, place.new_home("a"), **newer_data)
+    assert (report.feeds, report.settled.recipients_ended, report.findings) == (2, 1, ())
+    with opened(place.folder / "a") as platform:
+        ended = {one.id for one in platform.recipients() if one.ended_at is not None}
+        assert ended == {late.id}
+        assert not {early.id} & ended
+        platform.erase(subject="anna")
+        assert platform.feed_page(late.id).entries == 1
+        assert platform.fsck(caller=CALLER).sound
+    report = place.restore(second, place.new_home("b"))
+    assert (report.feeds, report.settled.recipients_ended) == (2, 0)
+
+
 def test_M20_a_recording_in_flight_ends_without_a_result_because_its_key_was_in_no_backup(
     place: Place,
 ) -> None:

@@ -19,7 +19,7 @@ from sottovoce.sealing.receipt import Identity
 from sottovoce.voice.models.network import run
 from sottovoce.voice.models.read_tflite import read_tflite
 
-SCRIPTS = ("make_models", "model_data", "model_page", "figures")
+SCRIPTS = ("make_models", "model_data", "model_page", "model_pictures", "figures")
 IDENTITY = Identity(b"t" * 32)
 
 

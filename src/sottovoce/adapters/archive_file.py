@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sottovoce.audit.archive import MAXIMUM_LINE_BYTES
+from sottovoce.durable import create_private, sync_folder
 from sottovoce.errors import Conflict, InputUnreadable, StorageError
 
 _BUFFER_BYTES = 1 << 20
@@ -35,7 +36,7 @@ class LocalArchiveFile:
                 file.writelines(lines)
                 file.flush()
                 os.fsync(file.fileno())
-            _fsync_folder(self._path.parent)
+            sync_folder(self._path.parent)
         except BaseException as error:
             with suppress(OSError):
                 self._path.unlink()
@@ -52,9 +53,8 @@ class LocalArchiveFile:
         return "LocalArchiveFile(...)"
 
     def _created(self) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            return os.open(self._path, flags, 0o600)
+            return create_private(self._path)
         except FileExistsError:
             raise Conflict(
                 "The file exists already.", hint="Name another one, or remove it first.", reason="file_exists"
@@ -75,14 +75,6 @@ class LocalArchiveFile:
                 "This is not a regular file.", hint="Name a file, not a folder or a device."
             )
         return os.fdopen(fd, "rb", buffering=_BUFFER_BYTES)
-
-
-def _fsync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _not_written() -> StorageError:

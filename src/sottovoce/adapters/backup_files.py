@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sottovoce.durable import create_private, sync_file, sync_folder
 from sottovoce.errors import Conflict, InputUnreadable, SottovoceError, StorageError, UsageError
 from sottovoce.model.backup import MANIFEST_NAME, BackupFile
 
@@ -37,7 +38,7 @@ class FolderWriter:
     def copy(self, name: str, make: Callable[[Path], None]) -> BackupFile:
         """Let `make` fill a new, empty, private file; its size and hash when it is durable."""
         path = self._folder / name
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        os.close(create_private(path))
         make(path)
         sync_file(path)
         return digest(path)
@@ -184,22 +185,6 @@ def publish(part: Path, final: Path) -> None:
         raise _exists()
     part.rename(final)
     sync_folder(final.parent)
-
-
-def sync_file(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def sync_folder(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from sottovoce.durable import create_private, fill_with_zeros, sync_file, sync_folder, write_all
 from sottovoce.errors import IntegrityError, SottovoceError, StorageError
 
 STAGING = "restoring"
@@ -41,7 +42,7 @@ _PLAN, _SWAP = "plan.json", "swap.json"
 _INCOMING, _ASIDE = ".restored", ".replaced"
 _RECEIPTS = "receipts"
 _BESIDE = ("-wal", "-shm", "-journal")
-_PIECE = bytes(1 << 20)
+_PIECE_BYTES = 1 << 20
 _TRIES, _PAUSE_S = 30, 0.05  # of who opens a home while another finishes an interrupted restore
 
 
@@ -103,9 +104,7 @@ class Move:
     incoming: Path
     target: Path
     aside: Path
-    grows: bool = (
-        False  # a file that is only ever added to: it is extended where it stands, as far as it is the same
-    )
+    grows: bool = False  # only ever added to: extended where it stands, as far as it is the same
 
 
 def recover(home: Path) -> None:
@@ -218,16 +217,8 @@ def destroy(path: Path, *, overwrite: bool = True) -> None:
     else:
         with suppress(FileNotFoundError):
             if overwrite and path.is_file() and not path.is_symlink():
-                _overwrite(path)
+                fill_with_zeros(path)
             path.unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _swap(staging: Path) -> None:
@@ -253,9 +244,7 @@ def put_in_place(move: Move) -> None:
         move.target.rename(move.aside)
     for suffix in _BESIDE:
         destroy(_beside(move.target, suffix))
-    sync_folder(
-        move.target.parent
-    )  # the old one and its WAL are gone from the folder before the new one appears
+    sync_folder(move.target.parent)  # the old one and its WAL are gone before the new one appears
     move.incoming.rename(move.target)
     sync_folder(move.target.parent)
 
@@ -268,11 +257,11 @@ def _extend(target: Path, longer: Path) -> bool:
         return False
     with longer.open("rb") as whole:
         try:
-            while piece := os.read(fd, len(_PIECE)):
+            while piece := os.read(fd, _PIECE_BYTES):
                 if whole.read(len(piece)) != piece:
                     return False
-            while piece := whole.read(len(_PIECE)):
-                os.write(fd, piece)
+            while piece := whole.read(_PIECE_BYTES):
+                write_all(fd, piece)
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -296,37 +285,20 @@ def _lay(source: Path, incoming: Path) -> None:
         if error.errno != errno.EXDEV:
             raise
         _copy(source, incoming)
-    fd = os.open(incoming, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    sync_file(incoming)
     sync_folder(incoming.parent)
 
 
 def _copy(source: Path, target: Path) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    with source.open("rb") as reading, os.fdopen(os.open(target, flags, 0o600), "wb") as writing:
-        shutil.copyfileobj(reading, writing, len(_PIECE))
+    with source.open("rb") as reading, os.fdopen(create_private(target), "wb") as writing:
+        shutil.copyfileobj(reading, writing, _PIECE_BYTES)
         writing.flush()
         os.fsync(writing.fileno())
 
 
-def _overwrite(path: Path) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        left = os.fstat(fd).st_size
-        while left > 0:
-            left -= os.write(fd, _PIECE[: min(left, len(_PIECE))])
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def _write(path: Path, moves: Sequence[Move]) -> None:
     said = [[str(move.incoming), str(move.target), str(move.aside), move.grows] for move in moves]
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    with os.fdopen(os.open(path, flags, 0o600), "w") as file:
+    with os.fdopen(create_private(path), "w") as file:
         json.dump(said, file)
         file.flush()
         os.fsync(file.fileno())

@@ -21,11 +21,10 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sottovoce.durable import create_private, give_name, sync_folder, write_all
 from sottovoce.errors import Conflict, NotFound, StorageError
 from sottovoce.model.paths import PART, check_new_path, check_path, is_part
 from sottovoce.ports import BlobInfo
-
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class FileBlobs:
@@ -99,9 +98,7 @@ class FileBlobs:
         if self._durable:
             os.fsync(fd)
         try:
-            # By descriptor, so that it is our file whoever holds the name now. linkat(2) follows the link in
-            # /proc only where Python is made to call it: the folder descriptor does that and is not used.
-            os.link(f"/proc/self/fd/{fd}", final, src_dir_fd=fd, follow_symlinks=True)
+            give_name(fd, final)  # by descriptor: it is our file, whoever holds the name of the part now
         except FileExistsError:
             raise _exists() from None
         except FileNotFoundError:
@@ -117,13 +114,8 @@ class FileBlobs:
         self._sync_folder(folder.parent)
 
     def _sync_folder(self, folder: Path) -> None:
-        if not self._durable:
-            return
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        if self._durable:
+            sync_folder(folder)
 
 
 class _Body:
@@ -133,17 +125,15 @@ class _Body:
         self._fd = fd
 
     def write(self, data: bytes | bytearray | memoryview, /) -> None:
-        left = memoryview(data).cast("B")
         with _storage_errors():
-            while left:
-                left = left[os.write(self._fd, left) :]  # a short write is continued
+            write_all(self._fd, data)
 
 
 def _create(part: Path) -> int:
     """The new part file, locked while it is written. What a killed writer left behind is replaced."""
     while True:
         try:
-            fd = os.open(part, _CREATE, 0o600)
+            fd = create_private(part)
         except FileExistsError:
             _remove_abandoned(part)
             continue

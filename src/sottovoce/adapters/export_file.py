@@ -15,9 +15,15 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from sottovoce.durable import (
+    create_anonymous,
+    create_private,
+    give_name,
+    no_anonymous_files,
+    sync_folder,
+    write_all,
+)
 from sottovoce.errors import InputUnreadable, StorageError, UsageError
-
-_NO_ANONYMOUS = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.EXDEV, errno.EPERM, errno.ENOENT)
 
 
 def write_new(path: Path, data: bytes) -> None:
@@ -67,31 +73,21 @@ def read(path: Path, *, limit_bytes: int) -> bytes:
 
 
 def _link_new(folder: Path, path: Path, data: bytes) -> None:
-    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if not _linked(folder, place, path.name, data):
-            _rename_new(folder, path, data)
-        os.fsync(place)
-    finally:
-        os.close(place)
+    if not _linked(folder, path, data):
+        _rename_new(folder, path, data)
+    sync_folder(folder)
 
 
-def _linked(folder: Path, place: int, name: str, data: bytes) -> bool:
+def _linked(folder: Path, path: Path, data: bytes) -> bool:
     """False where this file system or kernel has no anonymous files that can be given a name."""
-    try:
-        fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        if error.errno in _NO_ANONYMOUS:
-            return False
-        raise
+    fd = create_anonymous(folder)
+    if fd is None:
+        return False
     try:
         _write(fd, data)
-        # With a descriptor of the folder Python calls linkat(AT_SYMLINK_FOLLOW), as proc(5) has it.
-        os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=place, follow_symlinks=True)
-    except FileExistsError:
-        raise
+        give_name(fd, path)
     except OSError as error:
-        if error.errno in _NO_ANONYMOUS:
+        if no_anonymous_files(error):
             return False
         raise
     finally:
@@ -102,7 +98,7 @@ def _linked(folder: Path, place: int, name: str, data: bytes) -> bool:
 def _rename_new(folder: Path, path: Path, data: bytes) -> None:
     """Without anonymous files: a hidden one beside it, linked under its name when it is complete."""
     hidden = folder / f".{secrets.token_hex(8)}.part"
-    fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    fd = create_private(hidden)
     try:
         try:
             _write(fd, data)
@@ -115,9 +111,7 @@ def _rename_new(folder: Path, path: Path, data: bytes) -> None:
 
 def _write(fd: int, data: bytes) -> None:
     os.fchmod(fd, 0o600)
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+    write_all(fd, data)
     os.fsync(fd)
 
 

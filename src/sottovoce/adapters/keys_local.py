@@ -31,6 +31,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
+from sottovoce.durable import create_private, fill_with_zeros, sync_folder
 from sottovoce.errors import IntegrityError, KeyUnavailable, StorageError
 from sottovoce.sealing.context import encode_fields
 from sottovoce.sealing.keytree import unwrap_key, wrap_key
@@ -103,7 +104,7 @@ class LocalKeys:
             for path in (*self._folder.glob(f".kek-{epoch}.*.tmp"), self._path(epoch)):
                 _overwrite_and_unlink(path)
             if self._folder.exists():
-                _fsync_folder(self._folder)
+                sync_folder(self._folder)
 
     def epochs(self) -> tuple[int, ...]:
         if not self._folder.exists():
@@ -175,7 +176,7 @@ class LocalKeys:
     def _make_folder(self) -> None:
         if not self._folder.exists():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _fsync_folder(self._folder.parent)
+            sync_folder(self._folder.parent)
 
     def _read(self, epoch: int) -> _KekFile:
         try:
@@ -193,7 +194,7 @@ class LocalKeys:
     def _publish(self, epoch: int, file: _KekFile) -> None:
         """Write aside, then link: of two processes that create one epoch, the first wins and both go on."""
         aside = self._folder / f".kek-{epoch}.{self._random_bytes(8).hex()}.tmp"
-        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = create_private(aside)
         try:
             with os.fdopen(fd, "wb") as handle:
                 handle.write(_serialise(file))
@@ -203,7 +204,7 @@ class LocalKeys:
                 os.link(aside, self._path(epoch))
         finally:
             aside.unlink(missing_ok=True)
-        _fsync_folder(self._folder)
+        sync_folder(self._folder)
 
 
 def _serialise(file: _KekFile) -> bytes:
@@ -272,24 +273,9 @@ def _check_permissions(status: os.stat_result) -> None:
 
 
 def _overwrite_and_unlink(path: Path) -> None:
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    try:
-        os.pwrite(fd, bytes(os.fstat(fd).st_size), 0)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    path.unlink(missing_ok=True)
-
-
-def _fsync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    with contextlib.suppress(FileNotFoundError):
+        fill_with_zeros(path)
+        path.unlink()
 
 
 @contextlib.contextmanager

@@ -27,10 +27,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sottovoce.durable import create_private, sync_folder
 from sottovoce.errors import Conflict, IntegrityError, SchemaNewer, SottovoceError, StorageError
 from sottovoce.model.keys import EpochRow, KeyRow
+from sottovoce.model.tombstones import TombstoneHead
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 10.0
 RESERVE_BYTES = 1 << 20
 
@@ -55,6 +57,7 @@ CREATE TABLE free (slot INTEGER PRIMARY KEY, size_bytes INTEGER NOT NULL);
 CREATE INDEX free_size ON free (size_bytes);
 """,
     "ALTER TABLE epoch ADD COLUMN ends_by TEXT",
+    "CREATE TABLE followed (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL, hash BLOB NOT NULL)",
 )
 
 _SLOT_HEAD = struct.Struct(
@@ -175,6 +178,14 @@ class SqliteKeyStore:
             if used.fetchone():
                 raise Conflict("That epoch is still in use.", reason="epoch_in_use")
             db.execute("DELETE FROM epoch WHERE epoch = ?", (epoch,))
+
+    def followed(self) -> TombstoneHead | None:
+        rows = self._read("SELECT number, hash FROM followed")
+        return TombstoneHead(*rows[0]) if rows else None
+
+    def set_followed(self, head: TombstoneHead) -> None:
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO followed VALUES (1, ?, ?)", (head.count, head.hash))
 
     def _configure(self) -> None:
         for pragma in (
@@ -369,10 +380,8 @@ def _tag(kind: str, text: str) -> bytes:
 
 def _make_private_file(path: Path) -> None:
     with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        os.fsync(folder)
-        os.close(folder)
+        os.close(create_private(path))
+        sync_folder(path.parent)
 
 
 @contextlib.contextmanager

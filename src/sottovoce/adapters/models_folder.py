@@ -18,6 +18,7 @@ import re
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from sottovoce.durable import sync_folder
 from sottovoce.errors import Conflict, StorageError
 from sottovoce.ports import StoredModel
 
@@ -100,11 +101,7 @@ class FolderModels:
         (self._folder / name).unlink(missing_ok=True)
 
     def _sync(self) -> None:
-        fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        sync_folder(self._folder)
 
 
 class ShippedModels:

@@ -27,6 +27,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sottovoce.durable import create_anonymous, create_private, give_name, sync_folder, write_all
 from sottovoce.errors import Conflict, SottovoceError, StorageError, UsageError
 from sottovoce.model.sealed_file import SUFFIX
 
@@ -34,7 +35,6 @@ STATE_NAME = ".seal-state"
 _STATE_BYTES = 32
 _ID_BYTES = 16
 _PART = ".part"
-_NO_ANONYMOUS = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.EXDEV, errno.EPERM, errno.ENOENT)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class SealedFolder:
             folder.mkdir(mode=0o700)
         except FileExistsError:
             return
-        _fsync_folder(folder.parent)
+        sync_folder(folder.parent)
 
 
 @dataclass
@@ -89,9 +89,7 @@ class FileWriter:
 
     def write(self, data: memoryview, /) -> None:
         with _storage_errors():
-            left = data
-            while left:
-                left = left[os.write(self.fd, left) :]
+            write_all(self.fd, data)
 
     def settle(self) -> None:
         """On the medium now; what is read next is read from there, as far as the system can be asked for that."""
@@ -121,19 +119,15 @@ class FileWriter:
         if self.replaces:  # by a rename, so that an older file of the same id gives way in one step
             if self.hidden is None:
                 self.hidden = _hidden_name(self.final)
-                self._link(self.hidden)
+                give_name(self.fd, self.hidden)
             self.hidden.rename(self.final)
             self.hidden = None
         else:
             try:
-                self._link(self.final)
+                give_name(self.fd, self.final)
             except FileExistsError:
                 raise _exists() from None
-        _fsync_folder(self.final.parent)
-
-    def _link(self, name: Path) -> None:
-        # With a descriptor of the folder Python calls linkat(AT_SYMLINK_FOLLOW), as proc(5) has it.
-        os.link(f"/proc/self/fd/{self.fd}", name, src_dir_fd=self.fd, follow_symlinks=True)
+        sync_folder(self.final.parent)
 
     def _close(self) -> None:
         with suppress(OSError):
@@ -201,7 +195,7 @@ def _state(fd: int, folder: Path) -> bytes:
     state = os.urandom(_STATE_BYTES)
     os.pwrite(fd, state, 0)
     os.fsync(fd)
-    _fsync_folder(folder)
+    sync_folder(folder)
     return state
 
 
@@ -212,28 +206,15 @@ def _remove_parts(folder: Path) -> None:
 
 
 def _new_writer(final: Path, *, replaces: bool) -> FileWriter:
-    try:
-        fd = os.open(final.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        if error.errno not in _NO_ANONYMOUS:
-            raise
-    else:
+    fd = create_anonymous(final.parent)
+    if fd is not None:
         return FileWriter(final, fd, replaces)
     hidden = _hidden_name(final)
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    return FileWriter(final, os.open(hidden, flags, 0o600), replaces, hidden)
+    return FileWriter(final, create_private(hidden), replaces, hidden)
 
 
 def _hidden_name(final: Path) -> Path:
     return final.with_name(f".{secrets.token_hex(8)}{SUFFIX}{_PART}")
-
-
-def _fsync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sottovoce.durable import sync_folder
 from sottovoce.errors import InputUnreadable
 
 _PIECE_BYTES = 1 << 18
@@ -59,7 +60,7 @@ class SourceFile:
             if not self._still_there() or not self.unchanged():
                 return False
             self.path.unlink()
-            _fsync_folder(self.path.parent)
+            sync_folder(self.path.parent)
             return not self._still_there()
         except FileNotFoundError:
             return True
@@ -125,11 +126,3 @@ def _unreadable(error: OSError | ValueError) -> InputUnreadable:
             return InputUnreadable(
                 "The file cannot be read.", hint="Check its disk.", reason="file_unreadable"
             )
-
-
-def _fsync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

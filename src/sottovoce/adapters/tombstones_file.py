@@ -7,6 +7,8 @@ Rules upheld here:
 - One writer at a time, over threads and processes (flock); a writer reads the tail anew under the lock.
 - A write that fails leaves the file as it was. On a full disk (F10, I10) space that was kept aside beside the file is
   used for the entries of an erasure, never for signed heads.
+- A file that is replaced is put aside under a name of its own (`.broken-1`, ...) and never deleted. The new one is
+  durable under another name before it takes the place, in one step: a kill leaves the old file, or the new one.
 - Mode 0600. The file is opened to append and may be append-only (`chattr +a`); links are not followed.
 """
 
@@ -22,7 +24,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from sottovoce.errors import StorageError
+from sottovoce.durable import sync_folder, write_all
+from sottovoce.errors import IntegrityError, StorageError
 from sottovoce.model.tombstones import (
     HEAD_PREFIX,
     SignedHead,
@@ -30,6 +33,7 @@ from sottovoce.model.tombstones import (
     TombstoneHead,
     damaged,
     decode,
+    decode_alone,
     encode,
     follow,
     hash_of,
@@ -39,6 +43,8 @@ from sottovoce.model.tombstones import (
 
 RESERVE_BYTES = 64 << 10
 _TAIL_BYTES = 4 << 10  # read from the end to find the last entry; twice as much until it is found
+_ASIDE = ".broken-"
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -75,6 +81,27 @@ class FileTombstones:
             entry = decode(line, head)
             head = entry.head
             yield entry
+
+    def legible(self) -> Iterator[TombstoneEntry]:
+        for path in (*self._put_aside(), self._path):
+            for line in _lines(path):
+                with contextlib.suppress(IntegrityError):
+                    yield decode_alone(line)
+
+    def replace(self, entries: Sequence[TombstoneEntry]) -> TombstoneHead:
+        head, lines = TombstoneHead(), []
+        for entry in entries:
+            lines.append(encode(entry, head))
+            head = follow(lines[-1], head)
+        with self._mutex, _as_our_errors():
+            new = self._path.with_name(self._path.name + ".new")
+            _write_new(new, b"".join(line + b"\n" for line in lines))
+            if self._path.exists():
+                _put_aside(self._path, self._path.with_name(f"{self._path.name}{_ASIDE}{self._next_aside()}"))
+            new.replace(self._path)
+            sync_folder(self._path.parent)
+        self._keep_reserve()
+        return head
 
     def chain(self) -> Iterator[TombstoneHead]:
         head = TombstoneHead()
@@ -140,7 +167,7 @@ class FileTombstones:
             _write(fd, end, data)
             os.fsync(fd)
             if end == 0:
-                _sync_folder(self._path.parent)
+                sync_folder(self._path.parent)
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, end)
@@ -169,30 +196,76 @@ class FileTombstones:
 
     # --- reading -----------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[BinaryIO | None]:
-        """The file while nobody writes; None where there is none."""
-        try:
-            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            yield None
-            return
-        with os.fdopen(fd, "rb") as file:
-            fcntl.flock(fd, fcntl.LOCK_SH)
-            yield file
+    def _reading(self) -> contextlib.AbstractContextManager[BinaryIO | None]:
+        return _reading(self._path)
 
     def _lines(self) -> Iterator[bytes]:
-        """Finished lines without their newlines, up to where the file ends now."""
-        with _as_our_errors(), self._reading() as file:
-            if file is None:
+        return _lines(self._path)
+
+    def _put_aside(self) -> list[Path]:
+        """The files that were put aside, in the order in which they were."""
+        with _as_our_errors():
+            name = self._path.name + _ASIDE
+            found = {
+                int(path.name.removeprefix(name)): path
+                for path in (self._path.parent.iterdir() if self._path.parent.is_dir() else ())
+                if path.name.startswith(name) and path.name.removeprefix(name).isdecimal()
+            }
+        return [found[number] for number in sorted(found)]
+
+    def _next_aside(self) -> int:
+        numbers = (int(path.name.rpartition("-")[2]) for path in self._put_aside())
+        return max(numbers, default=0) + 1
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[BinaryIO | None]:
+    """The file while nobody writes; None where there is none."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        yield None
+        return
+    with os.fdopen(fd, "rb") as file:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        yield file
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Finished lines without their newlines, up to where the file ends now."""
+    with _as_our_errors(), _reading(path) as file:
+        if file is None:
+            return
+        left = _finished_bytes(file.fileno())
+        fcntl.flock(file.fileno(), fcntl.LOCK_UN)  # only ever added to: what stands there stays
+        for line in file:
+            left -= len(line)
+            if left < 0:
                 return
-            left = _finished_bytes(file.fileno())
-            fcntl.flock(file.fileno(), fcntl.LOCK_UN)  # only ever added to: what stands there stays
-            for line in file:
-                left -= len(line)
-                if left < 0:
-                    return
-                yield line[:-1]
+            yield line[:-1]
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """A whole file, durable when this returns; one that a kill left there is written over."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.ftruncate(fd, 0)
+        _write(fd, 0, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _put_aside(path: Path, aside: Path) -> None:
+    """Under a second name first, so that there is a file at every moment; where a file has one name only, under another
+    one."""
+    try:
+        os.link(path, aside, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        path.rename(aside)
+    sync_folder(path.parent)
 
 
 def _tail(fd: int) -> tuple[TombstoneHead, int]:
@@ -236,17 +309,7 @@ def _write(fd: int, end: int, data: bytes) -> None:
     """After the finished lines; what a power cut or a failed write left there is cut off first."""
     if os.fstat(fd).st_size > end:
         os.ftruncate(fd, end)
-    left = memoryview(data)
-    while left:
-        left = left[os.write(fd, left) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    write_all(fd, data)
 
 
 @contextlib.contextmanager

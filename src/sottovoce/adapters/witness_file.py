@@ -12,6 +12,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from sottovoce.durable import write_all
 from sottovoce.errors import StorageError
 
 
@@ -37,9 +38,7 @@ class FileWitness:
         fd = os.open(self._path, flags, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            text = _gap(fd) + note
-            if os.write(fd, text) != len(text):
-                raise OSError("short write")
+            write_all(fd, _gap(fd) + note)
             os.fsync(fd)
         finally:
             os.close(fd)

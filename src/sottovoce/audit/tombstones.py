@@ -18,20 +18,32 @@ Rules upheld here:
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC
 
 from sottovoce.audit import checkpoint
 from sottovoce.audit.checkpoint import TOMBSTONES
 from sottovoce.errors import IntegrityError
-from sottovoce.model.tombstones import SignedHead, TombstoneHead
+from sottovoce.model.tombstones import SignedHead, TombstoneEntry, TombstoneHead
 
+_REBUILT = b"sottovoce/tombstones-rebuilt/1\x00"
 _TEXT = re.compile(r"(sottovoce\.tombstones/[0-9a-f]{32})\n([1-9][0-9]{0,15})\n([A-Za-z0-9+/]{43}=)\nchain\n")
 
 
 def name_of(origin: str) -> str:
     """The name of the file of tombstones of a home, from the origin of its audit log."""
     return TOMBSTONES + origin.rpartition("/")[2]
+
+
+def name_after_rebuilding(name: str, rebuilt: TombstoneEntry) -> str:
+    """The name of a file that was written anew, from the name of its home and the entry that says so: heads that were
+    signed before are of another file, whoever keeps them."""
+    said = (
+        f"{name}\n{rebuilt.replaced_hash}\n{rebuilt.at.astimezone(UTC).isoformat(timespec='microseconds')}\n"
+    )
+    return TOMBSTONES + hashlib.sha256(_REBUILT + said.encode()).hexdigest()[:32]
 
 
 def sign(

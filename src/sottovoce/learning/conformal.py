@@ -45,6 +45,11 @@ def fewest_speakers(percent: int) -> int:
 
 
 def conformal_threshold(calibration: ArrayLike, *, percent: int) -> float:
+    """The bound (`conformal_bound`) of scores of 0..1: a threshold is at most 1."""
+    return min(conformal_bound(calibration, percent=percent), 1.0)
+
+
+def conformal_bound(calibration: ArrayLike, *, percent: int) -> float:
     """The ceil((n + 1) * percent / 100)-th smallest score, (n,), one for each speaker; rounded up to DECIMALS places.
 
     UsageError (reason `too_few`) where n is too small for that coverage.
@@ -61,7 +66,7 @@ def conformal_threshold(calibration: ArrayLike, *, percent: int) -> float:
             reason="too_few",
         )
     steps = 10.0**DECIMALS
-    return min(math.ceil(float(given[rank - 1]) * steps) / steps, 1.0)
+    return math.ceil(float(given[rank - 1]) * steps) / steps
 
 
 def prediction_sets(probabilities: ArrayLike, threshold: float) -> Sets:

@@ -2,21 +2,28 @@
 
     found = repeated_coverage(data, shape, percent=90, splits=200)
     found.coverage.low, found.coverage.high      an exact interval over speakers: 0.9 has to lie in it
+    repeated_refusal(data, inputs, percent=90, splits=200)      how many people like those learned from a range refuses
 
 Nothing is tuned to the result: a coverage whose interval leaves out the promise is a mistake of the method.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sottovoce.learning.conformal import conformal_threshold, label_probabilities, prediction_sets, scores
+from sottovoce.learning.conformal import (
+    conformal_bound,
+    conformal_threshold,
+    label_probabilities,
+    prediction_sets,
+    scores,
+)
 from sottovoce.learning.evaluation import SetSizes
-from sottovoce.learning.fitting import Shape
+from sottovoce.learning.fitting import Shape, standardisation
 from sottovoce.learning.intervals import Estimate, share_of_speakers
 from sottovoce.learning.selection import Labelled, calibrated, cross_validated, train
 from sottovoce.learning.units import Speakers, halves, one_row_each
@@ -56,18 +63,44 @@ def repeated_coverage(data: Labelled, shape: Shape, *, percent: int, splits: int
     return Repeated(_of_means(means), by_label, SetSizes(*map(float, shares.mean(axis=0))), splits)
 
 
+def repeated_refusal(
+    data: Labelled, inputs: Sequence[int], *, percent: int, splits: int, seed: int = 0
+) -> Estimate:
+    """How often a person like those learned from is refused by a range of `percent`, over and over: a third of the
+    speakers give mean and spread, a third the bound, a third are judged, one random recording of each.
+
+    The bound is conformal: (100 - percent) % of new people of the same kind are refused at most, on average.
+    """
+    refused, times = np.zeros(data.speakers.count), np.zeros(data.speakers.count)
+    for split in range(splits):
+        first, (known, judged) = _thirds(data, seed + split)
+        part = data.take(first)
+        heavy = part.speakers.weights()
+        mean, scale = standardisation(part.rows, heavy / heavy.sum())
+        far = np.sqrt((((data.rows - mean) / scale)[:, list(inputs)] ** 2).mean(axis=1))
+        people = data.speakers.index[judged]
+        times[people] += 1
+        refused[people] += far[judged] > conformal_bound(far[known], percent=percent)
+    seen = np.flatnonzero(times)
+    return _of_means(refused[seen] / times[seen])
+
+
+def _thirds(data: Labelled, seed: int) -> tuple[NDArray[np.intp], list[NDArray[np.intp]]]:
+    """The rows of a third of the speakers, then one row of each speaker of the second and of the last third."""
+    fitting, rest = halves(data.strata, data.speakers, share=1 / 3, seed=seed)
+    second, third = halves(data.strata[rest], data.speakers.take(rest), share=1 / 2, seed=seed)
+    others = [rows[one_row_each(data.speakers.take(rows), seed=seed)] for rows in (rest[second], rest[third])]
+    return fitting, others
+
+
 def _one_split(
     data: Labelled, shape: Shape, percent: int, seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """The rows that were judged, and the set of each."""
-    fitting, rest = halves(data.strata, data.speakers, share=1 / 3, seed=seed)
-    second, third = halves(data.strata[rest], data.speakers.take(rest), share=1 / 2, seed=seed)
+    fitting, (known, judged) = _thirds(data, seed)
     part = data.take(fitting)
     slope, offset = calibrated(cross_validated(part, shape, seed=seed), part)
     model = train(part, shape, seed=seed).rescaled(slope, offset)
-    known, judged = (
-        rows[one_row_each(data.speakers.take(rows), seed=seed)] for rows in (rest[second], rest[third])
-    )
     probabilities = [
         label_probabilities(model.probabilities(data.rows[rows])[:, None]) for rows in (known, judged)
     ]

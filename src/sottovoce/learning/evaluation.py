@@ -61,6 +61,7 @@ class Sets:
     coverage: Estimate
     sizes: SetSizes
     wrong_when_one: Estimate | None  # share of determined answers that are wrong; None where there is none
+    unlike: float = 0.0  # share of people's recordings outside of the model's range: never determined
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +97,11 @@ def classified(
     *,
     groups: Mapping[str, ArrayLike],
     threshold: Threshold | None,
+    unlike: ArrayLike | None = None,
 ) -> Classified:
     """outputs: (n, 1) or (n, labels) of a model; labels: (n,) the number of the true one.
 
-    `groups`: name -> (n,) whether each row belongs to it.
+    `groups`: name -> (n,) whether each row belongs to it. `unlike`: (n,) whether it is outside of the model's range.
     """
     probabilities, true = label_probabilities(outputs), np.asarray(labels, dtype=np.intp)
     wrong = probabilities.argmax(axis=1) != true
@@ -107,7 +109,7 @@ def classified(
         error=share_of_speakers(wrong, speakers),
         groups=_by_group(groups, lambda rows: share_of_speakers(wrong[rows], speakers.take(rows))),
         calibration=calibration(probabilities, true, speakers),
-        sets=None if threshold is None else sets_of(probabilities, true, speakers, threshold),
+        sets=None if threshold is None else sets_of(probabilities, true, speakers, threshold, unlike),
     )
 
 
@@ -138,15 +140,25 @@ def calibration(probabilities: Floats, labels: ArrayLike, speakers: Speakers) ->
     return Calibration(tuple(bins), error / speakers.count, _brier(probabilities, true, speakers))
 
 
-def sets_of(probabilities: Floats, labels: ArrayLike, speakers: Speakers, threshold: Threshold) -> Sets:
-    """How often the sets hold the truth, and how large they are."""
+def sets_of(
+    probabilities: Floats,
+    labels: ArrayLike,
+    speakers: Speakers,
+    threshold: Threshold,
+    unlike: ArrayLike | None = None,
+) -> Sets:
+    """How often the sets hold the truth (that of the threshold alone), and how large those are that are answered: what
+    is unlike the data learned from gets every label."""
     true = np.asarray(labels, dtype=np.intp)
     inside = prediction_sets(probabilities, threshold.value)
-    covered, size = inside[np.arange(len(true)), true], inside.sum(axis=1)
+    away = np.zeros(len(true), dtype=bool) if unlike is None else np.asarray(unlike, dtype=bool)
+    covered = inside[np.arange(len(true)), true]
+    size = np.where(away, inside.shape[1], inside.sum(axis=1))
     shares = [float(per_speaker(which, speakers).mean()) for which in (size == 0, size == 1, size > 1)]
     one = np.flatnonzero(size == 1)
     wrong = share_of_speakers(~covered[one], speakers.take(one)) if len(one) else None
-    return Sets(threshold.percent, share_of_speakers(covered, speakers), SetSizes(*shares), wrong)
+    far = float(per_speaker(away, speakers).mean())
+    return Sets(threshold.percent, share_of_speakers(covered, speakers), SetSizes(*shares), wrong, far)
 
 
 def _bin(edges: Floats, confidence: Floats, right: NDArray[np.bool_], rows: Rows, speakers: Speakers) -> Bin:

@@ -73,7 +73,7 @@ def fit(rows: ArrayLike, targets: ArrayLike, *, weights: ArrayLike, shape: Shape
     if not (np.isfinite(given).all() and ((wanted >= 0) & (wanted <= 1)).all() and (heavy > 0).all()):
         raise UsageError("A model is fitted to finite rows, targets of 0 to 1 and weights.", reason="not_fit")
     heavy = heavy / heavy.sum()
-    mean, scale = _standard(given, heavy)
+    mean, scale = standardisation(given, heavy)
     looked_at = np.arange(given.shape[1]) if shape.inputs is None else np.array(shape.inputs)
     standard = ((given - mean) / scale)[:, looked_at]
     first = _initial((len(looked_at), *shape.hidden, 1), seed)
@@ -98,8 +98,8 @@ def log_losses(logits: ArrayLike, targets: ArrayLike) -> Floats:
     return out
 
 
-def _standard(rows: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Weighted mean and standard deviation; what never changes is divided by 1."""
+def standardisation(rows: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Weighted mean and standard deviation, (inputs,) each; what never changes is divided by 1. `weights` sum to 1."""
     mean = weights @ rows
     spread = np.sqrt(weights @ (rows - mean) ** 2)
     return mean, np.where(spread > 1e-12 * (1 + np.abs(mean)), spread, 1.0)

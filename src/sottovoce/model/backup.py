@@ -191,6 +191,8 @@ class RestorePoint:
     root: bytes = field(repr=False)
     at: datetime
     signed: bool  # a signed head of the tombstones covers it
+    number: int  # of its entry among the tombstones
+    follows: int  # how many entries the database of the backup had followed: restores among them are its ancestors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +203,7 @@ class Settled:
     lost_records: int = 0
     in_flight: int = 0  # recordings that end as FAILED_SHREDDED: their audio keys were in no backup
     keys_collected: int = 0  # keys that the half with the data has nothing for
+    recipients_ended: int = 0  # recipients whose keys the half with the keys does not have
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +223,7 @@ class RestoreReport:
     replaced: bool = False  # a home in use was put in the place of
     people: int = 0
     records: int = 0
+    feeds: int = 0  # of recipients who are told: each may have come further than the backup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

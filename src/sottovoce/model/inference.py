@@ -5,6 +5,7 @@ Rules upheld here:
 2. Emotion is never inferred at work or in education, and not at all where nobody has declared the context (EU AI
    Act 5(1)(f), C35a).
 3. A confidence is the model's own number for exactly this recording, or there is none.
+4. Of a recording unlike those that a model has learned from nothing is determined, however sure the model is.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sottovoce.model.purpose import PURPOSES
 
 NOT_DETERMINED = "not determined"
 NOT_AVAILABLE = "not available"
+UNLIKE = "unlike what was learned"  # why nothing is determined of a recording outside of the model's range
 CONTEXTS = ("work", "education", "other")
 _PREFIX = "infer_"
 _FORBIDDEN_CONTEXTS: dict[str, tuple[str, ...]] = {"emotion": ("work", "education")}
@@ -43,6 +45,8 @@ class ModelUse:
     data: bytes = field(repr=False)
     unit: str = ""  # of a quantity ("years"); empty: the outputs are probabilities of labels
     values: tuple[float, ...] = ()  # of a quantity: what each output stands for
+    range_inputs: tuple[int, ...] = ()  # places of the features that are compared with what was learned from
+    range_bound: float | None = None  # how far they may lie from it; None: the card states no range
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Inference:
     demonstration: bool
     unit: str = ""  # of a quantity; empty: one of the labels
     number: float | None = field(default=None, repr=False)  # of a quantity; None: not available, or a label
+    unlike: bool = field(default=False, repr=False)  # outside of the card's range
 
     @property
     def value(self) -> str:
@@ -74,6 +79,11 @@ class Inference:
         if self.label_set is None:
             return self.labels[self.probabilities.index(max(self.probabilities))]
         return self.label_set[0] if len(self.label_set) == 1 else NOT_DETERMINED
+
+    @property
+    def reason(self) -> str:
+        """Why the value is not determined, where the recording itself is the reason; empty else."""
+        return UNLIKE if self.unlike else ""
 
     @property
     def confidence(self) -> float | None:

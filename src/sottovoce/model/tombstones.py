@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -47,6 +48,7 @@ class TombstoneKind(StrEnum):
     HOLD_LIFTED = "hold_lifted"
     ERASURE_WAITS = "erasure_waits"  # asked for while a legal hold stands
     RESTORED = "restored"  # from here on the home went on from a backup
+    REBUILT = "rebuilt"  # the second line of a file that was written anew, because the one before was lost
 
 
 _KINDS = frozenset(map(str, TombstoneKind))
@@ -65,6 +67,7 @@ REQUIRED: dict[TombstoneKind, frozenset[str]] = {
     TombstoneKind.HOLD_LIFTED: frozenset({"subject_id", "mark_id"}),
     TombstoneKind.ERASURE_WAITS: _MARK | {"request_id"},
     TombstoneKind.RESTORED: frozenset({"backup", "tree_size", "root"}),
+    TombstoneKind.REBUILT: frozenset({"replaced", "replaced_hash"}),
 }
 OPTIONAL: dict[TombstoneKind, frozenset[str]] = {
     TombstoneKind.WITHDRAWN: frozenset({"event_id"}),
@@ -73,6 +76,7 @@ OPTIONAL: dict[TombstoneKind, frozenset[str]] = {
     TombstoneKind.OBJECTED: frozenset({"session_id", "purpose"}),
     TombstoneKind.HELD: frozenset({"session_id"}),
     TombstoneKind.ERASURE_WAITS: frozenset({"session_id"}),
+    TombstoneKind.RESTORED: frozenset({"follows"}),
 }
 _IDS = {
     "subject_id": "subject", "session_id": "session", "request_id": "request", "event_id": "consent",
@@ -116,7 +120,12 @@ class TombstoneEntry:
     format: str | None = None
     backup: str | None = None  # of a restore: the id of the backup,
     tree_size: int | None = None  # the size of its audit log,
-    root: str | None = None  # and its root, hex
+    root: str | None = None  # its root, hex,
+    follows: int | None = None  # and how many entries its database had followed; None: all before this one
+    replaced: int | None = (
+        None  # of a rebuilding: how many entries of the lost file the database had followed,
+    )
+    replaced_hash: str | None = None  # and the hash of the last of them, hex
     number: int = 0
     hash: bytes = b""
 
@@ -184,6 +193,25 @@ def decode(line: bytes, after: TombstoneHead) -> TombstoneEntry:
     return entry
 
 
+def decode_alone(line: bytes) -> TombstoneEntry:
+    """The entry of a line of a broken file, whatever stands before it: number and hash are what it claims.
+    IntegrityError where the line is no entry; SchemaNewer."""
+    try:
+        said = json.loads(line)
+        after = TombstoneHead(int(said["number"]) - 1, bytes.fromhex(said["previous"]))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise damaged() from None
+    return decode(line, after)
+
+
+def head_after(entries: Iterable[TombstoneEntry]) -> TombstoneHead:
+    """The head of a file that has these entries and no others."""
+    head = TombstoneHead()
+    for entry in entries:
+        head = follow(encode(entry, head), head)
+    return head
+
+
 def hash_of(line: bytes) -> bytes:
     """SHA-256 of a line without its newline, under a label of its own."""
     return hashlib.sha256(_LABEL + line).digest()
@@ -207,10 +235,13 @@ def parse_head_line(line: bytes) -> SignedHead:
     return signed
 
 
+_LOST = "Where it is lost for good, `sottovoce tombstones rebuild` says what a new one costs."
+
+
 def missing() -> IntegrityError:
     return IntegrityError(
         "The tombstones of this home are missing; without them what was erased could come back unseen.",
-        hint="Bring back the file of tombstones (setting `tombstones`); never go on without it.",
+        hint=f"Bring back the file of tombstones (setting `tombstones`), or mount its disk. {_LOST}",
         reason="tombstones_missing",
     )
 
@@ -218,7 +249,7 @@ def missing() -> IntegrityError:
 def cut() -> IntegrityError:
     return IntegrityError(
         "The tombstones of this home are older than its database, or were cut short.",
-        hint="Bring back the newest copy of the file of tombstones (setting `tombstones`).",
+        hint=f"Bring back the newest copy of the file of tombstones (setting `tombstones`). {_LOST}",
         reason="tombstones_cut",
     )
 
@@ -226,8 +257,17 @@ def cut() -> IntegrityError:
 def damaged() -> IntegrityError:
     return IntegrityError(
         "The tombstones of this home are not what was written, or are those of another home.",
-        hint="Bring back the file of tombstones from a copy (setting `tombstones`); do not repair it by hand.",
+        hint=f"Bring back the file of tombstones from a copy (setting `tombstones`); do not repair it by hand. {_LOST}",
         reason="tombstones_damaged",
+    )
+
+
+def rebuilt_since() -> IntegrityError:
+    return IntegrityError(
+        "The tombstones of this home were written anew after this backup was made: nothing says any more what must not "
+        "come back by it, so it cannot be restored.",
+        hint="Use a backup that was made after that, and destroy the older ones.",
+        reason="tombstones_rebuilt",
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from sottovoce.audit.checkpoint import origin_of
@@ -24,7 +25,7 @@ from sottovoce.errors import (
     UsageError,
 )
 from sottovoce.model.backup import BackupFile, Half, ListedBackup, Manifest, malformed, manifest_of
-from sottovoce.model.tombstones import TombstoneHead, cut, damaged
+from sottovoce.model.tombstones import TombstoneHead, TombstoneKind, cut, damaged, rebuilt_since
 from sottovoce.ports import Tombstones
 from sottovoce.sealing import receipt as receipts
 
@@ -141,7 +142,13 @@ def check_epoch(epoch: int, alive: Iterable[int]) -> None:
 
 def check_tombstones(tombstones: Tombstones, manifests: Iterable[Manifest]) -> TombstoneHead:
     """The head of a file of tombstones that is at least as new as every manifest. IntegrityError: `tombstones_cut`
-    where it is older, `tombstones_damaged` where it is of another home or damaged."""
+    where it is older, `tombstones_damaged` where it is of another home or damaged, `tombstones_rebuilt` where it was
+    written anew after one of the backups was made."""
+    manifests = tuple(manifests)
+    rebuilt = next(islice(tombstones.read(), 1, 2), None)
+    since = rebuilt.at if rebuilt is not None and rebuilt.kind is TombstoneKind.REBUILT else None
+    if since is not None and any(manifest.created_at < since for manifest in manifests):
+        raise rebuilt_since()
     wanted = {manifest.tombstones: manifest.tombstones_hash for manifest in manifests if manifest.tombstones}
     head = TombstoneHead()
     for head in tombstones.chain():

@@ -37,6 +37,7 @@ from sottovoce.model.request import (
     check_open,
 )
 from sottovoce.model.subject import Caller, Subject
+from sottovoce.model.times import iso_s
 from sottovoce.ports import Database, UnitOfWork
 from sottovoce.usecases.access_log import AccessLog
 from sottovoce.usecases.feed import Feed, Told, correction_cause
@@ -336,9 +337,9 @@ class Cases:
             "case_id": case.id, "tenant": case.tenant, "subject_id": case.subject_id, "session_id": case.session_id,
             "decision_id": case.decision_id,
             "kind": str(case.kind), "article": CASE_ARTICLES[case.kind], "state": str(case.state),
-            "received_at": _iso(case.received_at), "due_at": _iso(due), "clock": clock.article,
-            "ended_at": _iso(case.ended_at), "in_time": due is None or (case.ended_at or due) <= due,
-            "extended_at": _iso(case.extended_at),
+            "received_at": iso_s(case.received_at), "due_at": iso_s(due), "clock": clock.article,
+            "ended_at": iso_s(case.ended_at), "in_time": due is None or (case.ended_at or due) <= due,
+            "extended_at": iso_s(case.extended_at),
             "extension_reason": EXTENSION_REASONS.get(case.extension_reason or ""),
             "outcome": OUTCOMES.get(case.outcome or ""),
             "refusal_reason": REFUSAL_REASONS.get(case.refusal_reason or ""),
@@ -413,7 +414,3 @@ def _check_contested(tx: UnitOfWork, decision_id: str, person: Subject | None) -
         raise NotFound(
             "There is no decision of this id.", hint="`sottovoce decisions list` lists what is kept."
         )
-
-
-def _iso(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat(timespec="seconds")

@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sottovoce.errors import Conflict, ConsentRequired, UsageError
 from sottovoce.model.canonical import JsonValue
@@ -44,6 +44,7 @@ from sottovoce.model.recipient import FeedKind
 from sottovoce.model.record import StoredReceipt
 from sottovoce.model.recording import Recording
 from sottovoce.model.subject import Caller, Subject, SubjectState
+from sottovoce.model.times import iso_us
 from sottovoce.model.tombstones import TombstoneEntry
 from sottovoce.ports import Database, UnitOfWork
 from sottovoce.sealing import envelope
@@ -301,8 +302,8 @@ class Consent:
             "subject_id": person.id,
             "action": statement.action.value,
             "channel": events[0].channel,
-            "recorded_at": _iso(events[0].recorded_at),
-            "occurred_at": _iso(events[0].occurred_at),
+            "recorded_at": iso_us(events[0].recorded_at),
+            "occurred_at": iso_us(events[0].occurred_at),
             "batch_id": events[0].batch_id,
             "purposes": [_purpose_line(event, notices) for event in events],
             "remains": list(remains),
@@ -381,12 +382,12 @@ def _remains(tx: UnitOfWork, person: Subject, action: ConsentAction) -> tuple[st
     for recording in tx.recordings.of_subject(person.id):
         for record in tx.records.of_session(recording.id):
             remains.append(
-                f"{record.kind} of session {recording.id}: sealed, until {_iso(record.expires_at)}, "
+                f"{record.kind} of session {recording.id}: sealed, until {_words(record.expires_at)}, "
                 "kept for the person's own access"
             )
         remains += [
             f"what was inferred of session {recording.id} for {decision.purpose}: sealed, until "
-            f"{_iso(decision.expires_at)}, by the consent to that purpose"
+            f"{_words(decision.expires_at)}, by the consent to that purpose"
             for decision in tx.records.decisions_of_session(recording.id)
             if is_inference(decision.purpose) and tx.now() < decision.expires_at
         ]
@@ -408,5 +409,5 @@ def _purpose_line(event: ConsentEvent, notices: dict[str, NoticeVersion]) -> dic
     }
 
 
-def _iso(at: datetime) -> str:
-    return at.isoformat(timespec="microseconds")
+def _words(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -11,7 +11,6 @@ Rules upheld here, in order:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from sottovoce.errors import NotFound, StorageError
 from sottovoce.model.canonical import JsonValue
@@ -21,6 +20,7 @@ from sottovoce.model.outcome import AudioFate
 from sottovoce.model.record import StoredReceipt
 from sottovoce.model.recording import LifecycleEvent, Recording, RecordingState, SourceFate
 from sottovoce.model.subject import Caller
+from sottovoce.model.times import iso_s
 from sottovoce.ports import Blobs, Database, UnitOfWork
 from sottovoce.usecases.keyring import Keyring
 from sottovoce.usecases.receipts import ReceiptBook
@@ -179,9 +179,9 @@ def _receipt_body(tx: UnitOfWork, recording: Recording, source: SourceFate | Non
         "shape": recording.shape,
         "state": recording.state.value,
         "failure": recording.failure,
-        "received_at": _iso(recording.received_at),
-        "discard_by": _iso(recording.discard_by),
-        "ended_at": _iso(recording.ended_at),
+        "received_at": iso_s(recording.received_at),
+        "discard_by": iso_s(recording.discard_by),
+        "ended_at": iso_s(recording.ended_at),
         "audio": {
             "copies_made": 0 if recording.body_stored_at is None else 1,
             "sealed_body_bytes": recording.body_bytes,
@@ -196,7 +196,7 @@ def _receipt_body(tx: UnitOfWork, recording: Recording, source: SourceFate | Non
         "result": {
             "kept": bool(kept),
             "records": sorted(record.kind for record in kept),
-            "expires_at": _iso(min((record.expires_at for record in kept), default=None)),
+            "expires_at": iso_s(min((record.expires_at for record in kept), default=None)),
         },
     }
 
@@ -216,7 +216,3 @@ def _source_words(recording: Recording, source: SourceFate | None) -> str:
         "unlink_not_confirmed": "unlink not confirmed, check the source",
     }
     return words[fate]
-
-
-def _iso(at: datetime | None) -> str | None:
-    return at.astimezone(UTC).isoformat(timespec="seconds") if at else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sottovoce.errors import SottovoceError
 from sottovoce.model.outcome import Check
@@ -233,7 +233,7 @@ class Doctor:
 
 
 def _day(at: datetime) -> str:
-    return at.isoformat(timespec="minutes")
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _host(host: Host) -> tuple[Check, ...]:

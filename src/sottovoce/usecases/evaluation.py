@@ -20,7 +20,8 @@ from sottovoce.learning.evaluation import Classified, Measured, Threshold, class
 from sottovoce.learning.units import Speakers
 from sottovoce.model.features import FEATURE_NAMES
 from sottovoce.usecases.models import VerifiedModel
-from sottovoce.voice.models.network import run
+from sottovoce.voice.models.card import learned_range
+from sottovoce.voice.models.network import distances, run
 
 _VOICE = FEATURE_NAMES.index("F0semitoneFrom27.5Hz_sma3nz_amean")  # exactly 0 where no frame has voice
 
@@ -111,7 +112,20 @@ def _judged(
         values = label_probabilities(outputs) @ np.array(quantity["values"], dtype=np.float64)
         return str(quantity["unit"]), measured(values, _numbers(rows), speakers, groups=groups)
     numbers = [label_number(row.label, model.model.network.about.labels) for row in rows]
-    return "", classified(outputs, numbers, speakers, groups=groups, threshold=_threshold(model))
+    unlike = _unlike(model, rows)
+    return "", classified(
+        outputs, numbers, speakers, groups=groups, threshold=_threshold(model), unlike=unlike
+    )
+
+
+def _unlike(model: VerifiedModel, rows: Sequence[LabelledRow]) -> np.ndarray | None:
+    """Which rows are outside of the range on the card; None where it states none."""
+    stated = learned_range(model.card)
+    if stated is None:
+        return None
+    inputs, bound = stated
+    far: np.ndarray = distances(model.model.network, [row.values for row in rows], inputs) > bound
+    return far
 
 
 def _threshold(model: VerifiedModel) -> Threshold | None:

@@ -15,6 +15,7 @@ from sottovoce.model.purpose import PURPOSES
 from sottovoce.model.record import Decision, SealedRecord, StoredReceipt
 from sottovoce.model.recording import Recording
 from sottovoce.model.request import CASE_ARTICLES, Case
+from sottovoce.model.times import iso_us
 from sottovoce.usecases import pages
 from sottovoce.usecases.access_log import (
     AccessEntry,
@@ -103,7 +104,7 @@ def data(content: Content) -> dict[str, object]:
     """The whole content as plain values; what `import` reads."""
     return {
         "format": PACKAGE_FORMAT,
-        "made_at": _iso(content.made_at),
+        "made_at": iso_us(content.made_at),
         "tenant": content.tenant,
         "subject_id": content.subject_id,
         "name": content.name,
@@ -129,7 +130,7 @@ def _purpose(state: PurposeConsent) -> dict[str, object]:
         "title": purpose.title if purpose else state.purpose,
         "legal_basis": purpose.legal_basis if purpose else None,
         "status": str(state.status),
-        "since": _iso(state.since),
+        "since": iso_us(state.since),
         "notice_id": state.notice_id,
     }
 
@@ -138,7 +139,7 @@ def _consent(event: ConsentEvent, evidence: str | None) -> dict[str, object]:
     return {
         "id": event.id, "sequence": event.sequence, "batch_id": event.batch_id, "purpose": event.purpose,
         "action": str(event.action), "notice_id": event.notice_id, "channel": event.channel, "evidence": evidence,
-        "occurred_at": _iso(event.occurred_at), "recorded_at": _iso(event.recorded_at),
+        "occurred_at": iso_us(event.occurred_at), "recorded_at": iso_us(event.recorded_at),
     }  # fmt: skip
 
 
@@ -146,7 +147,7 @@ def _notice(notice: NoticeVersion) -> dict[str, object]:
     return {
         "id": notice.id, "purpose": notice.purpose, "version": notice.version, "ordinal": notice.ordinal,
         "locale": notice.locale, "material": notice.material, "sha256": notice.sha256,
-        "published_at": _iso(notice.published_at), "file": f"notices/{notice.id}.txt",
+        "published_at": iso_us(notice.published_at), "file": f"notices/{notice.id}.txt",
     }  # fmt: skip
 
 
@@ -157,7 +158,7 @@ def _session(copy: SessionCopy) -> dict[str, object]:
     found["records"] = [
         {
             "id": record.id, "kind": record.kind, "profile": record.profile, "version": record.version,
-            "created_at": _iso(record.created_at), "expires_at": _iso(record.expires_at), "due_at": _iso(due),
+            "created_at": iso_us(record.created_at), "expires_at": iso_us(record.expires_at), "due_at": iso_us(due),
         }
         for record, due in copy.records
     ]  # fmt: skip
@@ -174,7 +175,7 @@ def _session(copy: SessionCopy) -> dict[str, object]:
     found["decisions"] = [
         {
             "id": decision.id, "purpose": decision.purpose, "model": decision.model,
-            "model_sha256": decision.model_sha256, "at": _iso(decision.at), "expires_at": _iso(decision.expires_at),
+            "model_sha256": decision.model_sha256, "at": iso_us(decision.at), "expires_at": iso_us(decision.expires_at),
             "content": opened,
         }
         for decision, opened in copy.decisions
@@ -185,7 +186,7 @@ def _session(copy: SessionCopy) -> dict[str, object]:
 def _case(case: Case) -> dict[str, object]:
     return {
         "id": case.id, "kind": str(case.kind), "article": CASE_ARTICLES[case.kind], "state": str(case.state),
-        "received_at": _iso(case.received_at), "ended_at": _iso(case.ended_at), "outcome": case.outcome,
+        "received_at": iso_us(case.received_at), "ended_at": iso_us(case.ended_at), "outcome": case.outcome,
         "extension_reason": case.extension_reason, "refusal_reason": case.refusal_reason,
         "identity_method": case.identity_method, "decision_id": case.decision_id,
     }  # fmt: skip
@@ -194,7 +195,7 @@ def _case(case: Case) -> dict[str, object]:
 def _plain(value: object) -> object:
     match value:
         case datetime():
-            return _iso(value)
+            return iso_us(value)
         case dict():
             return {str(key): _plain(item) for key, item in value.items()}
         case list() | tuple():
@@ -203,10 +204,6 @@ def _plain(value: object) -> object:
             return str(value)
         case _:
             return value
-
-
-def _iso(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat(timespec="microseconds")
 
 
 # --- CSV --------------------------------------------------------------------------------------------------
@@ -256,9 +253,9 @@ def _cell(value: object) -> object:
 def _session_row(copy: SessionCopy) -> tuple[object, ...]:
     recording = copy.recording
     return (
-        recording.id, recording.shape, str(recording.state), _iso(recording.received_at), _iso(recording.ended_at),
+        recording.id, recording.shape, str(recording.state), iso_us(recording.received_at), iso_us(recording.ended_at),
         recording.failure, " ".join(record.kind for record, _ in copy.records),
-        _iso(min((due for _, due in copy.records), default=None)), audio_words(recording),
+        iso_us(min((due for _, due in copy.records), default=None)), audio_words(recording),
     )  # fmt: skip
 
 
@@ -289,7 +286,7 @@ def _inference_rows(content: Content) -> Iterable[tuple[object, ...]]:
             yield (
                 copy.recording.id, decision.id, decision.purpose, said.attribute, said.value, said.confidence,
                 None if said.label_set is None else " ".join(said.label_set), said.percent, said.model_sha256,
-                said.feature_sha256, _iso(decision.at), _iso(decision.expires_at), said.guarantee, said.not_for,
+                said.feature_sha256, iso_us(decision.at), iso_us(decision.expires_at), said.guarantee, said.not_for,
             )  # fmt: skip
 
 
@@ -298,22 +295,22 @@ def _consent_rows(content: Content) -> Iterable[tuple[object, ...]]:
     for event in content.consents:
         notice = notices.get(event.notice_id or "")
         yield (
-            event.id, event.purpose, str(event.action), _iso(event.occurred_at), _iso(event.recorded_at), event.channel,
-            notice.version if notice else None, notice.locale if notice else None, notice.sha256 if notice else None,
-            content.evidence.get(event.id),
+            event.id, event.purpose, str(event.action), iso_us(event.occurred_at), iso_us(event.recorded_at),
+            event.channel, notice.version if notice else None, notice.locale if notice else None,
+            notice.sha256 if notice else None, content.evidence.get(event.id),
         )  # fmt: skip
 
 
 def _recipient_row(one: DisclosureView) -> tuple[object, ...]:
     return (
-        _iso(one.at), one.recipient, one.recipient_kind, one.recipient_id, one.purpose, one.what, one.form,
+        iso_us(one.at), one.recipient, one.recipient_kind, one.recipient_id, one.purpose, one.what, one.form,
         one.session_id, one.known_as, one.note,
     )  # fmt: skip
 
 
 def _entry_row(entry: AccessEntry) -> tuple[object, ...]:
     return (
-        _iso(entry.at), entry.words, entry.kind, entry.actor, entry.channel, entry.purpose, entry.outcome,
+        iso_us(entry.at), entry.words, entry.kind, entry.actor, entry.channel, entry.purpose, entry.outcome,
         entry.session_id,
     )  # fmt: skip
 

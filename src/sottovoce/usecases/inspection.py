@@ -81,9 +81,10 @@ class Inspection:
             signed, spoiled = _claims(tx, pinned)
             cuts, wrong_cut = _cut_claims(tx, pinned)
             waiting = tx.events.waiting(limit=_PAGE)
-            restores = _standing(self.restores())
+            restores = self.restores()
             fitting, rolled_back = _without_rolled_back(tx, given, restores)
-            claims = [*signed, *cuts, *(Claim(point.size, point.root) for point in restores)]
+            claims = [*signed, *cuts]
+            claims += [Claim(point.size, point.root) for point in _lineage(restores) if point.signed]
             claims += [Claim(each.size, each.root, outside=True) for each in fitting]
             found = verify_log(
                 tx.events.pages(), waiting, claims=claims, nodes=tx.log.all_nodes(), archived=_archived(tx)
@@ -227,28 +228,34 @@ def said_of(rolled_back: RolledBack) -> str:
     )
 
 
-def _standing(restores: Sequence[RestorePoint]) -> list[RestorePoint]:
-    """Those that are signed, but for those that a later restore has taken back as well."""
-    signed = [point for point in restores if point.signed]
-    return [
-        point
-        for number, point in enumerate(signed)
-        if all(later.size >= point.size for later in signed[number + 1 :])
-    ]
+def _lineage(restores: Sequence[RestorePoint]) -> list[RestorePoint]:
+    """The restores that the log of today comes from, oldest first: the last one, the last that its backup had been
+    through, and so on. What another restore began, and a later one left again, is not among them."""
+    found: list[RestorePoint] = []
+    known = max((point.number for point in restores), default=0)
+    for point in sorted(restores, key=lambda point: -point.number):
+        if point.number <= known:
+            found.append(point)
+            known = point.follows
+    return found[::-1]
 
 
 def _without_rolled_back(
     tx: UnitOfWork, given: Sequence[Checkpoint], restores: Sequence[RestorePoint]
 ) -> tuple[list[Checkpoint], RolledBack | None]:
-    """The given checkpoints that have to fit, and the largest that a restore explains (rule 5)."""
+    """The given checkpoints that have to fit, and the largest that a signed restore explains (rule 5)."""
+    ours = [point for point in _lineage(restores) if point.signed]
+    left = [point for point in restores if point.signed and point not in ours]
     kept: list[Checkpoint] = []
     largest: RolledBack | None = None
     seen_since = 0  # size of the largest one so far that fits
     for each in given if restores else ():
-        point = next((one for one in reversed(restores) if seen_since <= one.size < each.size), None)
+        explained = [one for one in ours if seen_since <= one.size < each.size]
+        explained = explained or [one for one in left if one.size < each.size]
         if _fits(tx, each):
             seen_since = max(seen_since, each.size)
-        elif point is not None:
+        elif explained:
+            point = explained[-1]
             if largest is None or each.size > largest.covered:
                 largest = RolledBack(each.size, point.size, point.at, point.backup)
             continue

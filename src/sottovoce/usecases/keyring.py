@@ -78,7 +78,6 @@ class KeysStatus:
     epochs: tuple[EpochStatus, ...]
     rows: dict[str, int]
     provider: dict[str, str]
-    provider_epochs: tuple[int, ...]
     rotation_pending: bool
 
 
@@ -308,7 +307,6 @@ class Keyring:
             epochs=tuple(epochs),
             rows=dict(sorted(kinds.items())),
             provider=self.provider.describe(),
-            provider_epochs=self.provider.epochs(),
             rotation_pending=self._epochs.is_pending(),
         )
 

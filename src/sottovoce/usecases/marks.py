@@ -112,7 +112,11 @@ class Marks:
             marks = tx.marks.of_subject(person.id)
             standing = tuple(m for m in marks if m.kind is MarkKind.RESTRICTION and m.lifted_at is None)
             if not standing:
-                raise NotFound("The person's data is not restricted.", reason="not_restricted")
+                raise NotFound(
+                    "The person's data is not restricted.",
+                    hint="`sottovoce marks --subject ID` shows what stands on it.",
+                    reason="not_restricted",
+                )
             lifted = self._lift(tx, standing, caller=caller)
         return self._after(lifted, caller=caller)
 

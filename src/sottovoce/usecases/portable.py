@@ -92,7 +92,11 @@ def to_json(value: object) -> bytes:
 
 
 def malformed() -> IntegrityError:
-    return IntegrityError("This is not a package made by `sottovoce export`.", reason="export_malformed")
+    return IntegrityError(
+        "This is not a package made by `sottovoce export`.",
+        hint="Open it with `sottovoce export open` where it was sealed with --to; else get the original again.",
+        reason="export_malformed",
+    )
 
 
 def _altered() -> IntegrityError:

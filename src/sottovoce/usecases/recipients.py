@@ -251,3 +251,17 @@ def _kinds(what: str) -> str:
     if not words or len(words) > 200 or not words.isprintable():
         raise UsageError("Say in a few words what was handed over.", reason="disclosed_what")
     return words
+
+
+def end_without_keys(database: Database, keyring: Keyring, trail: Trail, *, caller: Caller) -> int:
+    """End the recipients whose keys are gone (data newer than the keys they were restored with): nothing can be handed
+    over under a name that they know; how many. They are told of erasures as before, by the names they were given."""
+    with database.read() as tx:
+        standing = [one.id for one in tx.recipients.all(trail.tenant) if one.ended_at is None]
+    lost = [one for one in standing if not keyring.has_tenant_key(key_name(one))]
+    for recipient_id in lost:
+        with database.begin() as tx:
+            tx.recipients.end(recipient_id, at=tx.now(), destroyed=False)
+            details = {"recipient": recipient_id, "destroyed": False}
+            trail.of(None, caller=caller).write(tx, "recipient.ended", outcome="no_keys", details=details)
+    return len(lost)

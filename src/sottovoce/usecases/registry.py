@@ -32,7 +32,7 @@ from sottovoce.sealing import receipt as receipts
 from sottovoce.usecases.models import VerifiedModel, open_model
 from sottovoce.usecases.trail import Trail
 from sottovoce.voice.egemaps.extract import PROFILES
-from sottovoce.voice.models.card import NO_GUARANTEE, NOT_AVAILABLE, Card
+from sottovoce.voice.models.card import NO_GUARANTEE, NOT_AVAILABLE, Card, learned_range
 
 SHIPPED, OWN = "shipped", "own"
 _SHORTEST = 8  # characters of a hash that name a model
@@ -277,6 +277,7 @@ def _use_of(found: VerifiedModel, stored: StoredModel) -> ModelUse:
     threshold = percent = None
     if isinstance(conformal, Mapping) and conformal["kind"] == "set":
         threshold, percent = float(str(conformal["threshold"])), int(str(conformal["percent"]))
+    inputs, bound = learned_range(found.card) or ((), None)
     return ModelUse(
         attribute=about.attribute, sha256=found.model.sha256,
         card_sha256=hashlib.sha256(stored.card.encode()).hexdigest(),
@@ -284,6 +285,7 @@ def _use_of(found: VerifiedModel, stored: StoredModel) -> ModelUse:
         threshold=threshold, percent=percent,
         guarantee=guarantee_words(body["privacy"]), not_for=not_for_words(found.card),
         demonstration=found.card.demonstration, data=stored.data, unit=unit, values=values,
+        range_inputs=inputs, range_bound=bound,
     )  # fmt: skip
 
 

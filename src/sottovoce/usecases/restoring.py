@@ -35,6 +35,7 @@ from sottovoce.usecases.discard import Discard
 from sottovoce.usecases.inspection import Inspection
 from sottovoce.usecases.keyring import SHORT_LIVED_CLASS, Keyring, NewKey, subject_key_id
 from sottovoce.usecases.receipts import ReceiptBook
+from sottovoce.usecases.recipients import end_without_keys
 from sottovoce.usecases.tombstone_heads import TombstoneHeads
 from sottovoce.usecases.trail import Trail
 from sottovoce.usecases.vault import Vault
@@ -115,7 +116,8 @@ def _restore_points(tombstones: Tombstones, heads: TombstoneHeads) -> tuple[Rest
     return tuple(
         RestorePoint(
             entry.backup or "", entry.tree_size or 0, bytes.fromhex(entry.root or ""), entry.at,
-            signed=entry.number <= covered,
+            signed=entry.number <= covered, number=entry.number,
+            follows=entry.number - 1 if entry.follows is None else entry.follows,
         )
         for entry in found
     )  # fmt: skip
@@ -150,13 +152,20 @@ class Settling:
         return Settled(lost_people=lost)
 
     def after_replay(self, settled: Settled, *, caller: Caller) -> Settled:
-        """Recordings in flight, records without keys, keys without data."""
+        """Recordings in flight, records and recipients without keys, keys without data."""
         in_flight = self._end_what_was_in_flight(caller=caller)
         records = self._drop_unreadable(caller=caller)
+        recipients = end_without_keys(self.database, self.keyring, self.trail, caller=caller)
         keys = self._collect_keys()
         self._publish_receipts()
         self.database.tidy()
-        return replace(settled, in_flight=in_flight, lost_records=records, keys_collected=keys)
+        return replace(
+            settled,
+            in_flight=in_flight,
+            lost_records=records,
+            keys_collected=keys,
+            recipients_ended=recipients,
+        )
 
     def write_down(
         self, data: Manifest, keys: Manifest, log: Checkpoint, settled: Settled, *, caller: Caller
@@ -166,12 +175,13 @@ class Settling:
             "backup": data.pair, "keys_of": keys.pair, "made_at": data.created_at.isoformat(),
             "log_size": log.size, "log_root": log.root.hex(), "lost_people": settled.lost_people,
             "lost_records": settled.lost_records, "in_flight": settled.in_flight,
+            "recipients_ended": settled.recipients_ended,
         }  # fmt: skip
         with self.database.begin() as tx:
             self.trail.of(None, caller=caller).write(tx, RESTORED, details=details)
             entry = TombstoneEntry(
                 kind=TombstoneKind.RESTORED, at=tx.now(), tenant=self.tenant, backup=data.pair,
-                tree_size=log.size, root=log.root.hex(),
+                tree_size=log.size, root=log.root.hex(), follows=data.tombstones,
             )  # fmt: skip
             tx.requests.set_applied(self.tombstones.append([entry]))
 

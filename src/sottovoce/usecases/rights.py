@@ -7,7 +7,8 @@ Rules upheld here, in order:
 3. Erasure wins over running work: its mark makes every other compare-and-swap fail (F24).
 4. "Erased" is said only after looking again at every store, by what stands there.
 5. The same request id gives the stored receipt; unknown and erased persons get one identical "nothing held" answer
-   (F26, C11d). No consent is asked for a right (law 6).
+   (F26, C11d). No consent is asked for a right (law 6). Who asks again after an error is answered with the erasure that
+   was promised, not with "nothing held": the error names its request, and this process remembers it.
 6. A legal hold blocks shredding and nothing else: what is asked for meanwhile waits, says so, and runs by itself when
    the hold is lifted, or at the next open() after that (C12a).
 7. What there is to destroy is written down with the promise, so that the receipt tells of all of it, whatever was
@@ -17,9 +18,9 @@ Rules upheld here, in order:
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sottovoce.errors import Conflict, StorageError, UsageError
@@ -34,6 +35,7 @@ from sottovoce.model.recipient import FeedKind
 from sottovoce.model.recording import Recording
 from sottovoce.model.request import ErasureRequest, Tombstone
 from sottovoce.model.subject import Caller, Subject, SubjectState
+from sottovoce.model.times import iso_s
 from sottovoce.model.tombstones import TombstoneEntry
 from sottovoce.ports import Blobs, Database, UnitOfWork
 from sottovoce.usecases.discard import body_path
@@ -86,6 +88,8 @@ class Rights:
     promises: Promises
     random_bytes: RandomBytes
     tenant: str
+    # (blind index, session) -> request: promised here, and not answered yet (rule 5); internal ids only
+    _unanswered: dict[tuple[str, str | None], str] = field(default_factory=dict, init=False, repr=False)
 
     def erase(
         self, subject: str, *, session_id: str | None = None, request_id: str | None = None, caller: Caller
@@ -100,10 +104,15 @@ class Rights:
             return self._outcome("erased", stored, {})
         request = stored or self._promise(subject, session_id, request_id, caller=caller)
         if request is None:
+            request = self._stored(self._unanswered.get(self._asked(subject, session_id)))
+        if request is None:
             return self._nothing_held()
         if isinstance(request, Mark):
             return self._waits(request)
-        return self.carry_out(request, caller=caller)
+        with _naming(request):
+            outcome = self.carry_out(request, caller=caller)
+        self._answered(request.id)
+        return outcome
 
     def run_waiting(self, *, caller: Caller) -> int:
         """Carry out the erasures that waited for a legal hold which does not stand any more; how many."""
@@ -157,6 +166,8 @@ class Rights:
 
     def carry_out(self, request: ErasureRequest, *, caller: Caller) -> ErasureOutcome:
         """From the committed promise to the receipt; every step may be repeated."""
+        if request.receipt is not None:
+            return self._outcome("erased", request, {})
         try:
             return self._carry_out(request, caller=caller)
         except StorageError as error:
@@ -198,7 +209,20 @@ class Rights:
     ) -> ErasureRequest | Mark | None:  # fmt: skip
         with self.promises.begin() as tx:
             person = self.people.find(tx, subject)
-            return self._promise_for(tx, person, session_id, request_id, caller=caller)
+            request = self._promise_for(tx, person, session_id, request_id, caller=caller)
+            if isinstance(
+                request, ErasureRequest
+            ):  # before the commit: once it is in the file, it is promised
+                self._unanswered[self._asked(subject, session_id)] = request.id
+        return request
+
+    def _asked(self, subject: str, session_id: str | None) -> tuple[str, str | None]:
+        return self.people.blind_index(subject), session_id
+
+    def _answered(self, request_id: str) -> None:
+        for asked, request in list(self._unanswered.items()):
+            if request == request_id:
+                self._unanswered.pop(asked, None)
 
     def _promise_for(
         self, tx: UnitOfWork, person: Subject | None, session_id: str | None, request_id: str | None, *,
@@ -410,7 +434,7 @@ class Rights:
                 {
                     "recipient": entry.recipient_id,
                     "name": entry.recipient_id if recipient is None else name_of(self.keyring, recipient),
-                    "entry": entry.number, "told_at": _iso(entry.at),
+                    "entry": entry.number, "told_at": iso_s(entry.at),
                     "applied": "not yet, when this was signed",
                 }
             )  # fmt: skip
@@ -437,12 +461,12 @@ class Rights:
             "tenant": self.tenant,
             "subject_id": mark.subject_id,
             "session_id": mark.session_id,
-            "requested_at": _iso(mark.placed_at),
+            "requested_at": iso_s(mark.placed_at),
             "holds": [
                 {
                     "id": hold.id,
                     "basis": REASONS[hold.kind].get(hold.reason, hold.reason),
-                    "since": _iso(hold.placed_at),
+                    "since": iso_s(hold.placed_at),
                 }
                 for hold in standing
             ],
@@ -477,6 +501,18 @@ def _promised_ids(request: ErasureRequest) -> tuple[str, ...]:
     return tuple(str(one["id"]) for one in found.get("objects", []))
 
 
+@contextmanager
+def _naming(request: ErasureRequest) -> Iterator[None]:
+    """An erasure that is promised and could not be finished says under which request it goes on."""
+    try:
+        yield
+    except StorageError as error:
+        how = f"It is promised as {request.id}; the same command with --request-id {request.id} gives its receipt."
+        if request.id not in error.hint:
+            error.hint = f"{error.hint} {how}".strip()
+        raise
+
+
 def _incomplete() -> StorageError:
     return StorageError(
         "Something of the person is still there after it was erased; it will be tried again.",
@@ -502,14 +538,14 @@ def _receipt_body(
         "tenant": request.tenant,
         "subject_id": request.subject_id,
         "session_id": request.session_id,
-        "requested_at": _iso(request.requested_at),
-        "completed_at": _iso(request.completed_at),
+        "requested_at": iso_s(request.requested_at),
+        "completed_at": iso_s(request.completed_at),
         "found": found,
         "stores": _stores(found),
         "destroyed": dict(sorted(counts.items())),
         "training": training,
         "key_destruction": destruction,
-        "key_copies_open_until": None if copies.date is None else _iso(copies.date),
+        "key_copies_open_until": None if copies.date is None else iso_s(copies.date),
         "remains": [
             {"what": what, "why": why, "until": copies.words if until is _COPIES_OPEN_UNTIL else until}
             for what, why, until in _REMAINS
@@ -538,7 +574,3 @@ def _stores(found: dict[str, JsonValue]) -> list[JsonValue]:
             }
         )
     return lines
-
-
-def _iso(at: datetime) -> str:
-    return at.isoformat(timespec="seconds")

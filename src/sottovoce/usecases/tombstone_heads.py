@@ -14,10 +14,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 
 from sottovoce.audit import tombstones as notes
 from sottovoce.errors import IntegrityError, SottovoceError, UnknownSigner
-from sottovoce.model.tombstones import SignedHead, TombstoneHead, cut, damaged
+from sottovoce.model.tombstones import SignedHead, TombstoneHead, TombstoneKind, cut, damaged
 from sottovoce.ports import Clock, Database, Tombstones
 from sottovoce.usecases.inspection import Pinned
 from sottovoce.usecases.keyring import Keyring
@@ -38,8 +39,20 @@ class TombstoneHeads:
 
     @property
     def name(self) -> str:
-        """The name of the file of this home."""
+        """The name of the file of this home: of the home, and where the file was written anew, of that file."""
+        second = next(islice(self.tombstones.read(), 1, 2), None)
+        if second is None or second.kind is not TombstoneKind.REBUILT:
+            return self.name_of_home
+        return notes.name_after_rebuilding(self.name_of_home, second)
+
+    @property
+    def name_of_home(self) -> str:
         return notes.name_of(self.pinned().origin)
+
+    def forget(self) -> None:
+        """The file was replaced: no head of it is signed."""
+        self._memo.clear()
+        self.news.set()
 
     def sign_if_due(self) -> None:
         """Sign the head, where there is news and the last time is long enough ago. Never raises."""

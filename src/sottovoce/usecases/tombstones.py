@@ -7,14 +7,18 @@ Rules upheld here, in order:
    again under its own request id, with its receipt; a withdrawal a withdrawal; a restriction stands.
 3. Signed heads are checked; entries after the last one count as well: they take away and restrict, nothing else.
 4. Repeating it changes nothing.
+5. The key store notes how far it has followed the file. Where an old copy of it was put back, what was erased since is
+   destroyed in it before anything is served: only the entries since are looked at, no row of the key store.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from sottovoce.errors import StorageError
 from sottovoce.model.consent import ConsentStatus, fold
 from sottovoce.model.subject import Caller
 from sottovoce.model.tombstones import (
@@ -36,6 +40,7 @@ from sottovoce.usecases.tombstone_heads import TombstoneHeads
 from sottovoce.usecases.trail import Trail
 
 _BATCH = 500
+_ERASED = (TombstoneKind.SUBJECT_ERASED, TombstoneKind.SESSION_ERASED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class Replayed:
     entries: int = 0  # that the database had not followed yet
     unsigned: int = 0  # of all entries: those after the last signed head
     done: dict[str, int] = field(default_factory=dict)  # kind -> entries that changed something
+    keys: int = 0  # destroyed once more, because an old key store had brought them back
 
     @property
     def erased(self) -> int:
@@ -74,7 +80,7 @@ class Replay:
             self.rights.resume(caller=caller)
         if unsigned:
             self.heads.news.set()
-        return Replayed(replayed.entries, unsigned, replayed.done)
+        return Replayed(replayed.entries, unsigned, replayed.done, self._follow_in_keys(caller=caller))
 
     def catch_up(self, *, caller: Caller) -> Replayed:
         """Only the promises: what is to be destroyed by them is destroyed by run(), or by whoever sweeps next."""
@@ -93,6 +99,36 @@ class Replay:
                 scribe = self.trail.of(None, caller=caller)
                 scribe.write(tx, "tombstones.replayed", details={kind: done[kind] for kind in sorted(done)})
         return Replayed(entries, 0, dict(done))
+
+    def _follow_in_keys(self, *, caller: Caller) -> int:
+        """Rule 5; how many keys were destroyed."""
+        store = self.keyring.long_lived
+        since = list(self._since(store.followed()))
+        erased = [entry for entry in since if entry.kind in _ERASED]
+        destroyed = sum(map(self._destroy_keys_of, erased))
+        if destroyed:
+            with self.database.begin() as tx:
+                scribe = self.trail.of(None, caller=caller)
+                scribe.write(tx, "tombstones.replayed", outcome="old_keys", details={"keys": destroyed})
+        if erased or len(since) >= _BATCH:
+            with suppress(StorageError):  # a full disk: they are looked at once more by the next start
+                store.set_followed(since[-1].head)
+        return destroyed
+
+    def _since(self, followed: TombstoneHead | None) -> Iterator[TombstoneEntry]:
+        """The entries after one that the key store has followed; all of them where it is of another file."""
+        head = followed or TombstoneHead()
+        if head == self.tombstones.head():
+            return
+        entries = self.tombstones.read(max(0, head.count - 1))
+        if head.count and getattr(next(entries, None), "head", None) != head:
+            entries = self.tombstones.read()
+        yield from entries
+
+    def _destroy_keys_of(self, entry: TombstoneEntry) -> int:
+        if entry.session_id is not None:
+            return self.keyring.destroy([entry.session_id])
+        return self.keyring.destroy_subject(entry.subject_id or "")
 
     def destroy_keys(self) -> int:
         """Destroy every key of whom or what the file says is erased, where an old key store brought it back; how many.
@@ -124,6 +160,11 @@ class Replay:
             applied = tx.requests.applied()
         if applied is None and self._begin():
             return self.tombstones.head().count
+        return self.check(applied)
+
+    def check(self, applied: TombstoneHead | None) -> int:
+        """The file against what the database has followed of it; how many entries no signed head covers. Changes
+        nothing. IntegrityError, as run()."""
         self._check_home()
         newest = self.heads.newest()
         signed = newest.head if newest is not None else TombstoneHead()
@@ -156,7 +197,7 @@ class Replay:
         with self.database.begin() as tx:
             if tx.requests.applied() is not None or self.tombstones.head().count:
                 return False
-            entries = [begun(self.heads.name, tx.now(), tenant=self.tenant), *_known(tx)]
+            entries = [begun(self.heads.name, tx.now(), tenant=self.tenant), *known(tx)]
             tx.requests.set_applied(self.tombstones.append(entries))
         return True
 
@@ -183,13 +224,14 @@ class Replay:
                 return self.rights.repeat(tx, entry, caller=caller)
             case TombstoneKind.WITHDRAWN | TombstoneKind.REFUSED:
                 return self.consent.repeat(tx, entry, caller=caller)
-            case TombstoneKind.BEGUN | TombstoneKind.RESTORED:
+            case TombstoneKind.BEGUN | TombstoneKind.RESTORED | TombstoneKind.REBUILT:
                 return False
         return self.marks.repeat(tx, entry, caller=caller)
 
 
-def _known(tx: UnitOfWork) -> Iterator[TombstoneEntry]:
-    """What a database knows that would need a tombstone: of a home from before there was a file of them."""
+def known(tx: UnitOfWork) -> Iterator[TombstoneEntry]:
+    """What a database knows that would need a tombstone: of a home from before there was a file of them, or whose file
+    is lost."""
     for stone in tx.requests.tombstones():
         request = tx.requests.get(stone.request_id)
         if request is not None:

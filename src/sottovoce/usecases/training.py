@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sottovoce.errors import Conflict, KeyUnavailable, NotFound, SottovoceError, UsageError
+from sottovoce.errors import Conflict, KeyUnavailable, NotFound, UsageError
 from sottovoce.model import consent as ledger
 from sottovoce.model.features import FeatureVector
 from sottovoce.model.ids import RandomBytes, check_id, new_id
@@ -116,7 +116,7 @@ class Training:
             chosen = self._choose(begun, people, desk, caller=caller, usable_days=ask.usable_days)
             rows = [row for one in chosen if (row := self._open(one)) is not None]
             return self._hand_over(begun, chosen, rows, handover, caller=caller)
-        except SottovoceError:
+        except BaseException:  # who interrupts it gets no table, and nobody's results count as used
             self._give_up(begun.id, caller=caller)
             raise
 
@@ -287,7 +287,7 @@ class Training:
                 handover.write(data)
                 if self._gone(begun.id) == gone:
                     return opened
-            except SottovoceError:
+            except BaseException:
                 handover.take_back(data)
                 raise
             handover.take_back(data)

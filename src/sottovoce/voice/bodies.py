@@ -121,7 +121,8 @@ def read_decision(body: bytes) -> dict[str, object]:
 def read_inference(body: bytes) -> Inference:
     """IntegrityError (reason `inference_malformed`) where it is the body of something else."""
     names = {field.name for field in fields(Inference)}
-    if body[:1] != bytes([_INFERENCE]) or set(said := json.loads(body[1:])) != names:
+    # what was stored before models had a range does not say `unlike`
+    if body[:1] != bytes([_INFERENCE]) or set(said := json.loads(body[1:])) | {"unlike"} != names:
         raise IntegrityError("This decision is no inference of a model.", reason="inference_malformed")
     lists = {name: tuple(value) for name, value in said.items() if isinstance(value, list)}
     return Inference(**{**said, **lists})

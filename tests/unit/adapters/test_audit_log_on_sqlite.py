@@ -16,8 +16,14 @@ from sottovoce import app
 from sottovoce.adapters.clock_system import OsEntropy, SystemClock
 from sottovoce.adapters.database import SqliteDatabase, schema
 from sottovoce.adapters.database.engine import create_file, sqlite_engine, writing
-from sottovoce.adapters.memory import InlineExtractor, MemoryBlobs, MemoryKeys, MemoryKeyStore, MemoryLiveness
-from sottovoce.adapters.memory_tombstones import MemoryTombstones
+from sottovoce.adapters.memory import (
+    InlineExtractor,
+    MemoryBlobs,
+    MemoryKeys,
+    MemoryKeyStore,
+    MemoryLiveness,
+    MemoryTombstones,
+)
 from sottovoce.audit.chain import GENESIS, chain_link
 from sottovoce.model.subject import Caller
 from sottovoce.settings import Settings

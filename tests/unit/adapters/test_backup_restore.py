@@ -59,6 +59,17 @@ def is_new(folder: Path, targets: dict[str, Path]) -> bool:
     return False
 
 
+def committed(folder: Path) -> bool:
+    return (folder / "home" / "restoring" / "swap.json").exists()
+
+
+def stopped_at(number: int, folder: Path) -> dict[str, Path]:
+    """A restore that was killed at its so many-th step."""
+    targets = make(folder)
+    killed_at(number, lambda: bring(folder, targets))
+    return targets
+
+
 def killed_at(number: int, work: Callable[[], Any]) -> bool:
     """Run in a child that ends without a word at the so many-th step on the disk; False where there are fewer."""
     pid = os.fork()
@@ -142,15 +153,19 @@ def test_a_disk_that_fails_before_the_commit_and_while_tidying_up_tells_the_firs
     assert not is_new(tmp_path, targets)
 
 
-def test_a_recovery_that_is_killed_is_finished_by_the_next_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("done", [False, True], ids=["before the commit", "after the commit"])
+def test_a_recovery_that_is_killed_is_finished_by_the_next_one(tmp_path: Path, done: bool) -> None:
+    step = 1
+    while stopped_at(step, tmp_path / f"step {step}") and not committed(tmp_path / f"step {step}"):
+        step += 1
     for number in range(1, 60):
         folder = tmp_path / str(number)
-        targets = make(folder)
-        killed_at(14, lambda folder=folder, targets=targets: bring(folder, targets))  # type: ignore[misc]
+        targets = stopped_at(step if done else step - 1, folder)
         killed = killed_at(number, lambda folder=folder: recover(folder / "home"))  # type: ignore[misc]
         recover(folder / "home")
-        is_new(folder, targets)
+        assert is_new(folder, targets) is done
         if not killed:
+            assert number > 5
             return
     pytest.fail("a recovery never ends")
 
@@ -204,13 +219,12 @@ def test_the_lock_of_a_home_is_shared_by_users_and_alone_for_a_restore(tmp_path:
 
 
 def test_who_opens_a_home_finishes_what_was_committed(tmp_path: Path) -> None:
-    targets = make(tmp_path)
     for number in range(1, 40):
         folder = tmp_path / str(number)
-        targets = make(folder)
-        killed_at(number, lambda folder=folder, targets=targets: bring(folder, targets))  # type: ignore[misc]
+        targets = stopped_at(number, folder)
+        done = committed(folder) or (not (folder / "home" / "restoring").exists() and number > 5)
         lock = HomeLock(folder / "home")
         lock.share()
         lock.close()
         (folder / "home" / "run" / "home.lock").unlink()
-        is_new(folder, targets)
+        assert is_new(folder, targets) is done

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sottovoce.adapters.extractor import handover, wire
 from sottovoce.errors import AudioRejected, ExtractionFailed, IntegrityError, SottovoceError, UsageError
 from sottovoce.model.features import Extraction, FeatureVector, Quality
+from sottovoce.model.inference import ModelUse
 from sottovoce.ports import ExtractOptions, Place
 from sottovoce.sealing import envelope
 from sottovoce.voice import bodies
@@ -159,3 +160,14 @@ def test_X21_no_bytes_of_a_child_raise_anything_but_our_own_errors(
         handover.unpack_sealed(data, OPTIONS, PLACES)
     except SottovoceError:
         return
+
+
+def test_M88_the_range_of_a_card_crosses_to_the_sealing_child() -> None:
+    """Where nobody sees the numbers, the range of the model's card is applied all the same: it crosses unchanged."""
+    use = ModelUse(
+        attribute="nothing", sha256="a" * 64, card_sha256="c" * 64, feature_profile="compat",
+        feature_version="egemaps-88/1", threshold=0.4, percent=90, guarantee="none", not_for="any use",
+        demonstration=False, data=b"", range_inputs=(0, 7), range_bound=1.25,
+    )  # fmt: skip
+    place = Place("inference:nothing", "key", bytes(32), b"context", use)
+    assert job_of(b"answer", (place,)).places[0].model == use

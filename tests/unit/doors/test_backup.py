@@ -135,6 +135,7 @@ def test_restore_tells_what_is_lost_replayed_and_swept(run: Any, house: Any) -> 
     ):  # fmt: skip
         assert words in done.out
     assert "replaced" not in done.out
+    assert "feeds" not in done.out
     said = run("backup", "restore", *HALVES, "--replace", "--json").json
     assert said["lost"]["recordings_in_flight"] == 3
     assert asked[-1]["replace"] is True
@@ -142,6 +143,11 @@ def test_restore_tells_what_is_lost_replayed_and_swept(run: Any, house: Any) -> 
     done = run("backup", "restore", *HALVES)
     assert done.code == 5
     assert "log_broken" in done.out
+    house("restore_backup", replace(RESTORE, feeds=3, settled=replace(RESTORE.settled, recipients_ended=2)))
+    done = run("backup", "restore", *HALVES)
+    for words in ("3 recipients", "(forked)", "reads it anew", "is not known", "2 ended", "add them anew"):
+        assert words in done.out
+    assert run("backup", "restore", *HALVES, "--json").json["feeds"]["recipients"] == 3
     house("restore_backup", KeyUnavailable("It has ended.", reason="epoch_ended"))
     assert run("backup", "restore", *HALVES).code == 6
 

@@ -12,6 +12,7 @@ from cyclopts import App
 from sottovoce import __version__
 from sottovoce.doors.cli.app import app, verb_first
 from sottovoce.doors.cli.verbs import VERBS, quick_answer, root_help
+from sottovoce.errors import UsageError
 
 RUNNABLE = [
     ("doctor",), ("worker", "--once"), ("retry", "ses_" + "a" * 24), ("sessions", "--subject", "anna"),
@@ -124,7 +125,11 @@ def test_home_between_a_group_and_its_verb() -> None:
     ("arguments", "words"),
     [
         (("analyse", "a.wav"), "analyze"),
-        (("analyze", "--subject", "anna"), "requires an argument"),
+        (("analyze", "--subject", "anna"), "`sottovoce analyze` needs FILES."),
+        (("analyze", "a.wav", "--subject"), "--subject needs a value."),
+        (("consent", "grant", "--subjct", "anna"), "Did you mean --subject instead of --subjct?"),
+        (("keys", "recipient", "retire"), "`sottovoce keys recipient retire` needs KEY."),
+        (("rectify", "--subject", "anna"), "--statement"),
         (("analyze", "a.wav"), "--subject"),
         (("sessions", "--subject", "anna", "--nope"), "--nope"),
         (("consent", "grunt"), "grant"),
@@ -160,6 +165,21 @@ def test_ctrl_c_ends_with_130_and_closes_everything(run: Callable[..., Any], pla
     assert (result.code, result.err.strip()) == (130, "stopped")
     assert platform.closed == 1
     assert [arguments for _, arguments, _ in platform.asked] == [("a.wav",)]
+
+
+def test_a_stopped_ingest_says_how_to_go_on(run: Callable[..., Any], platform: Any, tmp_path: Path) -> None:
+    platform.fails["unwilling"] = KeyboardInterrupt()
+    result = run("ingest", str(tmp_path), "--subject-from", "name")
+    assert result.code == 130
+    assert "run it again for the rest" in result.err
+
+
+def test_a_usage_error_without_a_hint_of_its_own_names_the_help_of_its_verb(
+    run: Callable[..., Any], platform: Any
+) -> None:
+    platform.fails["finish_training"] = UsageError("The hash of a model is something else.")
+    result = run("training", "finish", "rnd_x", "--model-hash", "zz", "--version", "1")
+    assert "`sottovoce training finish --help`" in result.err
 
 
 def test_a_defect_is_one_line_and_its_place_only_on_request(run: Callable[..., Any], platform: Any) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sottovoce.doors.cli.console import Console, OutputClosed, printable
+from sottovoce.doors.cli.console import Console, OutputClosed, folded, printable
 
 
 class Terminal(io.StringIO):
@@ -82,3 +83,45 @@ def test_an_answer_that_nobody_reads_is_noticed_a_message_is_not() -> None:
     console.message("lost")
     with pytest.raises(OutputClosed):
         console.data("lost")
+
+
+def test_a_long_last_column_goes_on_below_itself() -> None:
+    line = "copies  erased now, it opens from no copy of the key store after the end of the epoch"
+    assert folded(line, 40) == (
+        "copies  erased now, it opens from no\n        copy of the key store after the\n        end of the epoch"
+    )
+    assert folded("one long sentence without columns is left to the terminal", 20).count("\n") == 0
+
+
+@given(
+    st.lists(
+        st.lists(st.text("abc", min_size=1, max_size=30), min_size=1, max_size=6), min_size=2, max_size=4
+    ),
+    st.integers(20, 90),
+)
+def test_folding_loses_no_word_and_breaks_none(columns: list[list[str]], width: int) -> None:
+    line = "  ".join(" ".join(words) for words in columns)
+    lines = folded(line, width).split("\n")
+    assert " ".join(lines).split() == line.split()
+    for one in lines[1:]:
+        # longer than the screen only where a single word is, which stays in one piece
+        assert len(one) <= width or len(one.split()) == 1
+
+
+def test_emphasis_takes_no_room_when_a_line_is_folded() -> None:
+    plain = "ok    " + "word " * 14 + "end"
+    styled = plain.replace("ok", "\x1b[32mok\x1b[0m").replace("end", "\x1b[1mend\x1b[0m")
+    assert re.sub("\x1b\\[[0-9;]*m", "", folded(styled, 40)) == folded(plain, 40)
+
+
+def test_only_a_terminal_folds_and_json_is_never_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    long = "label  " + "word " * 20
+    terminal, pipe = Terminal(), io.StringIO()
+    Console(terminal, io.StringIO(), {"TERM": "xterm"}).data(long)
+    Console(pipe, io.StringIO(), {"TERM": "xterm"}).data(long)
+    assert (terminal.getvalue().count("\n") > 1, pipe.getvalue()) == (True, long + "\n")
+    terminal = Terminal()
+    Console(terminal, io.StringIO(), {"TERM": "xterm"}).json({"words": long})
+    assert json.loads(terminal.getvalue()) == {"words": long}
+    assert terminal.getvalue().count("\n") == 1

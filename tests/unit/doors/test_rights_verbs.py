@@ -143,5 +143,5 @@ def test_marks_requests_and_the_log_at_the_command_line(cli: Run, tmp_path: Path
     assert cli("access-log", "--subject", "anna-2")[0] == 4
     assert _json(cli, "requests", "close", case)["state"] == "closed"
     assert [one["id"] for one in _json(cli, "requests", "list", "--all")] == [late["id"], case]
-    assert cli("verify", _json(cli, "requests", "show", case)["receipt_path"])[0] == 0
+    assert cli("verify", _json(cli, "requests", "show", case)["receipt"])[0] == 0
     assert cli("facts", "ses_" + "a" * 24)[0] == 4

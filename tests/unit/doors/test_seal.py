@@ -220,7 +220,7 @@ def test_options_may_stand_before_the_verb(
     run: Callable[..., Any], made: RecipientKey, platform: Any
 ) -> None:
     done = run("--home", "/home-of-tests", "--json", "keys", "recipient", "list")
-    assert [one["state"] for one in done.json["keys"]] == ["active", "destroyed"]
+    assert [one["state"] for one in done.json] == ["active", "destroyed"]
     assert platform.opened_with == [Path("/home-of-tests")]
     assert made.key_id[:16] in run("keys", "recipient", "list").out
 

@@ -65,7 +65,7 @@ def test_C16a_due_lists_the_models_that_need_action_and_fails(run: Callable[...,
     done = run("training", "due")
     assert done.code == 1
     assert "a model of a new round" in done.out
-    assert json.loads(run("training", "due", "--json").out)["rounds"][0]["action"] == "retrain"
+    assert json.loads(run("training", "due", "--json").out)[0]["action"] == "retrain"
     assert run("training", "list").code == 0
     trained.answers["training_rounds"] = ()
     done = run("training", "due")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sottovoce.errors import UsageError
 from sottovoce.learning.conformal import (
+    conformal_bound,
     conformal_threshold,
     fewest_speakers,
     label_probabilities,
@@ -75,3 +76,10 @@ def test_the_sigmoid_is_the_probability_of_the_second_label():
     assert label_probabilities([[0.8]]).tolist() == [[pytest.approx(0.2), 0.8]]
     assert scores([[0.2, 0.8]], [1]).tolist() == [pytest.approx(0.2)]
     assert label_probabilities([[0.1, 0.2, 0.7]]).shape == (1, 3)
+
+
+def test_a_bound_of_distances_may_be_above_one():
+    """A threshold of probabilities ends at 1; a bound of distances is the same rank without that end."""
+    distances = [i / 2 for i in range(1, 20)]
+    assert conformal_bound(distances, percent=90) == pytest.approx(sorted(distances)[17], abs=2e-6)
+    assert conformal_threshold(distances, percent=90) == 1.0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss
 
 from sottovoce.learning.conformal import label_probabilities
-from sottovoce.learning.coverage import repeated_coverage
+from sottovoce.learning.coverage import repeated_coverage, repeated_refusal
 from sottovoce.learning.evaluation import Threshold, calibration, classified, measured, sets_of
 from sottovoce.learning.fitting import Shape
 from sottovoce.learning.selection import Labelled
@@ -130,3 +130,39 @@ def test_a_wrong_threshold_would_be_seen():
     """The control: sets made for 70 % do not pass as sets of 90 %."""
     found = repeated_coverage(noisy(), Shape(0.01), percent=70, splits=30)
     assert found.coverage.high < 0.9
+
+
+def test_M88_a_range_refuses_as_few_of_the_same_kind_as_it_says():
+    """Of new people like those learned from, a range of 90 % refuses 10 %, within the exact interval over people; one
+    of 70 % refuses 30 %."""
+    for percent in (90, 70):
+        found = repeated_refusal(noisy(), (0, 1, 2, 3), percent=percent, splits=30)
+        assert found.low <= 1 - percent / 100 <= found.high
+        assert found.speakers == 150
+    assert found.low > 0.1  # the control: 30 % is not 10 %
+
+
+def test_a_range_refuses_by_the_inputs_that_it_names():
+    data = noisy()
+    rows = data.rows.copy()
+    rows[data.speakers.index == 0, 3] = 1e6
+    strange = Labelled(rows, data.targets, data.speakers)
+    first, second = (repeated_refusal(one, (0, 1), percent=90, splits=3) for one in (data, strange))
+    assert first == second
+
+
+def test_M88_what_is_unlike_the_data_learned_from_is_never_counted_as_determined():
+    """Recordings that a model refuses are counted as not determined, and what was promised is measured without them
+    being taken away."""
+    dice = np.random.default_rng(5)
+    outputs, labels = dice.uniform(0.7, 1.0, size=(60, 1)), np.r_[np.ones(40, int), np.zeros(20, int)]
+    far = np.arange(60) >= 40
+    speakers = people(60)
+    one = classified(outputs, labels, speakers, groups={}, threshold=Threshold(90, 0.5), unlike=far).sets
+    all_of_them = classified(outputs, labels, speakers, groups={}, threshold=Threshold(90, 0.5)).sets
+    assert one.coverage == all_of_them.coverage
+    assert one.coverage.value == pytest.approx(2 / 3)
+    assert (one.unlike, all_of_them.unlike) == (pytest.approx(1 / 3), 0.0)
+    assert (one.sizes.one, one.sizes.several) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
+    assert one.wrong_when_one.value == 0
+    assert all_of_them.wrong_when_one.value == pytest.approx(1 / 3)

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sottovoce.adapters.memory_tombstones import MemoryTombstones
+from sottovoce.adapters.memory import MemoryTombstones
 from sottovoce.audit.checkpoint import origin_of
 from sottovoce.errors import Conflict, IntegrityError, KeyUnavailable, SchemaNewer, UnknownSigner, UsageError
 from sottovoce.model.backup import CONTENTS, BackupFile, Half, Manifest, RestorePoint
 from sottovoce.model.tombstones import TombstoneEntry, TombstoneHead, TombstoneKind, begun
 from sottovoce.sealing.receipt import Identity, sign
 from sottovoce.usecases import backup_check as check
-from sottovoce.usecases.inspection import _standing
+from sottovoce.usecases.inspection import _lineage
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 OURS, THEIRS = Identity(b"o" * 32), Identity(b"t" * 32)
@@ -136,13 +136,24 @@ def test_halves_versions_and_a_home_in_use() -> None:
         check.check_tries(True, replace=False)
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=6))
-def test_restores_that_a_later_one_took_back_do_not_stand(points: list[tuple[int, bool]]) -> None:
-    """An oracle that plays it: a restore cuts the log, and every point beyond goes with it."""
-    made = [
-        RestorePoint(str(number), size, b"", AT, is_signed) for number, (size, is_signed) in enumerate(points)
+@given(st.lists(st.tuples(st.sampled_from(["write", "back up", "restore"]), st.integers(0, 99)), max_size=30))
+def test_the_restores_that_a_log_comes_from_are_found_among_all(steps: list[tuple[str, int]]) -> None:
+    """An oracle that plays it: logs are lists, a restore goes on with a copy of an old one, and what was written since
+    is left behind; of all restores exactly those of the log of today are its lineage."""
+    log: list[str] = []
+    restores: list[RestorePoint] = []
+    backups: list[tuple[list[str], int]] = [([], 0)]
+    for number, (word, which) in enumerate(steps, start=1):
+        if word == "write":
+            log.append(f"entry {number}")
+        elif word == "back up":
+            backups.append((list(log), number))
+        else:
+            copy, follows = backups[which % len(backups)]
+            log = [*copy, f"restore {number}"]
+            restores.append(
+                RestorePoint("b", len(copy), b"", AT, signed=True, number=number, follows=follows)
+            )
+    assert [f"restore {point.number}" for point in _lineage(restores)] == [
+        entry for entry in log if entry.startswith("restore")
     ]
-    played: list[RestorePoint] = []
-    for point in (one for one in made if one.signed):
-        played = [one for one in played if one.size <= point.size] + [point]
-    assert _standing(made) == played

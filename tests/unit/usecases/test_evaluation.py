@@ -20,7 +20,7 @@ from sottovoce.voice.models.write_tflite import write_tflite
 PITCH = FEATURE_NAMES.index("F0semitoneFrom27.5Hz_sma3nz_amean")
 
 
-def model(*, labels=("female", "male"), quantity="none", conformal="not available"):
+def model(*, labels=("female", "male"), quantity="none", conformal="not available", learned_range=None):
     """Above 30 semitones the first label."""
     weights = np.zeros((1, 88))
     weights[0, PITCH] = -1.0
@@ -28,9 +28,9 @@ def model(*, labels=("female", "male"), quantity="none", conformal="not availabl
         mean=np.zeros(88), scale=np.ones(88), layers=[(weights, [30.0])], output="sigmoid",
         about=About("apparent_sex", labels, "compat", "egemaps-88/1"),
     )  # fmt: skip
-    return VerifiedModel(
-        read_tflite(write_tflite(network)), Card({"quantity": quantity, "conformal": conformal}), "k"
-    )
+    body = {"quantity": quantity, "conformal": conformal}
+    body |= {} if learned_range is None else {"learned_range": learned_range}
+    return VerifiedModel(read_tflite(write_tflite(network)), Card(body), "k")
 
 
 def row(pitch, speaker, label, *groups):
@@ -105,6 +105,19 @@ def test_sets_use_the_threshold_of_the_card():
     assert found.sets.coverage.value == 1
     assert found.sets.sizes.one == 1
     assert evaluate(model(), a_table(rows)).found.sets is None
+
+
+def test_M88_recordings_outside_of_the_range_of_the_card_are_not_determined():
+    """Judging a model on an operator's own recordings applies the range of its card, as an answer to a person does."""
+    stated = {"inputs": [FEATURE_NAMES[PITCH]], "bound": "40"}
+    card = {"kind": "set", "percent": 90, "threshold": "0.4"}
+    rows = [row(35, f"a{i}", "f") for i in range(12)] + [row(45, f"b{i}", "m") for i in range(4)]
+    sets = evaluate(model(conformal=card, learned_range=stated), a_table(rows)).found.sets
+    assert (sets.unlike, sets.sizes.one, sets.sizes.several) == (0.25, 0.75, 0.25)
+    assert sets.wrong_when_one.value == 0
+    assert sets.coverage.value == 0.75
+    plain = evaluate(model(conformal=card, learned_range="not available"), a_table(rows)).found.sets
+    assert (plain.unlike, plain.sizes.one) == (0, 1)
 
 
 def test_a_model_of_a_quantity_is_judged_in_its_unit():

@@ -710,6 +710,22 @@ def test_fsck_finds_a_recipient_without_its_key_and_the_sweep_takes_a_key_withou
     assert "recipient_without_key" in codes(served)
 
 
+def test_I9_fsck_ends_a_recipient_whose_key_is_gone_and_goes_on_telling_it(served: Hall) -> None:
+    """A recipient whose key is lost receives nothing more, and is still told of an erasure by the name it knows."""
+    recipient = told_often(served, 1)
+    served.platform.keyring.destroy_tenant_key(f"recipient:{recipient}")
+    report = served.platform.fsck(repair=True)
+    assert {finding.code for finding in report.repaired} == {"recipient_without_key"}
+    assert codes(served) == set()
+    (view,) = served.platform.recipients()
+    assert (view.ended_at is not None, view.destroyed) == (True, False)
+    ended = [line for line in served.platform.show_audit(kind="recipient") if line.kind == "recipient.ended"]
+    assert [line.outcome for line in ended] == ["no_keys"]
+    served.platform.erase(subject="anna")
+    assert kinds(served, recipient)[-1] == "erased"
+    assert codes(served) == set()
+
+
 def test_a_home_that_is_opened_again_goes_on_with_the_same_feed(served: Hall) -> None:
     recipient = told_often(served, 2)
     again = assemble(served.adapters, Settings(home=served.platform.home))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sottovoce.adapters.memory_models import MemoryModels
+from sottovoce.adapters.memory import MemoryModels
 from sottovoce.errors import (
     ConfigurationError,
     Conflict,

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sottovoce import app
-from sottovoce.adapters.memory import InlineExtractor, MemoryWitness
-from sottovoce.adapters.memory_tombstones import MemoryTombstones
+from sottovoce.adapters.memory import InlineExtractor, MemoryTombstones, MemoryWitness
 from sottovoce.adapters.tombstones_file import FileTombstones
 from sottovoce.audit import tombstones as notes
 from sottovoce.errors import (
@@ -227,17 +226,26 @@ def test_C12a_an_old_database_knows_of_a_legal_hold_and_of_the_erasure_that_wait
 
 
 def test_F31_X14_an_old_key_store_gives_nobody_back_who_was_erased(house: House) -> None:
-    """Where an old key store is put back, its keys of erased people are found and destroyed."""
-    filled(house)
+    """Where an old key store is put back, its keys of erased people and sessions are destroyed before anything is
+    served, and the audit log says so; a key that comes back later is found by fsck."""
+    sessions = filled(house)
     anna = house.person("anna")
     house.close()
     old = house.copy("keys/keys.db")
     house.open()
     house.platform.erase(subject="anna")
+    house.platform.erase(subject="ben", session_id=sessions["ben"])
     house.close()
-    house.put_back(old)
+    for again in range(2):
+        house.open()
+        assert house.platform.replayed.keys == (5 + 2 if again else 0)
+        assert not house.platform.keyring.holds_anything_of(anna)
+        told = house.platform.show_audit(kind="tombstones.replayed")
+        assert [line.outcome for line in told] == ["old_keys"] * again
+        house.close()
+        house.put_back(old)
     house.open()
-    assert house.platform.keyring.holds_anything_of(anna)
+    house.platform.keyring.make_subject(anna)
     assert {finding.code for finding in house.platform.fsck().findings} >= {"erased_is_back"}
     assert house.platform._replay.destroy_keys() >= 5
     assert not house.platform.keyring.holds_anything_of(anna)
@@ -508,6 +516,49 @@ def test_I10_a_commit_that_fails_after_the_tombstone_is_made_up_for(house: House
     assert house.platform.sessions(subject="anna") == ()
     assert house.platform.erase(subject="anna", request_id=REQUEST).result == "erased"
     assert house.kinds().count("subject_erased") == 1
+    database.close()
+
+
+class BusyTidy(FailingCommit):
+    """A database that cannot take deleted rows out of its files for a while, as when somebody reads it."""
+
+    def tidy(self) -> None:
+        if self.failing:
+            self.failing -= 1
+            raise StorageError("Somebody is still reading.", hint="Try again.", reason="storage_busy")
+        self._inner.tidy()
+
+    def begin(self, **how: Any) -> Any:
+        return self._inner.begin(**how)
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "a sweep"])
+@pytest.mark.parametrize("one_session", [False, True])
+def test_F26_who_asks_again_after_an_error_is_not_told_that_nothing_was_held(
+    house: House, meanwhile: str, one_session: bool
+) -> None:
+    """Whoever asks again for an erasure that was promised and met an error gets its receipt, also without naming the
+    request; the error names it. Later askers get "nothing held" like everybody, and who comes anew is a new person."""
+    sessions = filled(house)
+    house.close()
+    database = BusyTidy(app.connect(Settings(home=house.home)).database)
+    house.changes["database"] = database
+    house.open()
+    session = sessions["anna"] if one_session else None
+    database.failing = 2  # with the rows of the person gone already
+    with pytest.raises(StorageError) as refused:
+        house.platform.erase(subject="anna", session_id=session)
+    promised = next(iter(house.platform._rights._unanswered.values()))
+    assert f"--request-id {promised}" in refused.value.hint
+    database.failing = 0
+    if meanwhile == "a sweep":
+        house.platform.sweep()
+    again = house.platform.erase(subject="anna", session_id=session)
+    assert (again.result, again.request_id) == ("erased", promised)
+    assert house.platform._rights._unanswered == {}
+    assert house.platform.erase(subject="anna", session_id=session).result == "nothing_held"
+    house.platform.grant(subject="anna", purposes=ALL)
+    assert house.platform.erase(subject="anna").request_id != promised
     database.close()
 
 

@@ -397,6 +397,26 @@ def test_a_table_that_cannot_be_written_leaves_no_round_in_use(
     assert "training" not in _withdraw(hall, "anna")  # nothing of the person was handed over
 
 
+def test_a_table_that_is_interrupted_is_taken_back(
+    hall: Hall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sottovoce.adapters import export_file
+
+    _person(hall, "anna")
+    honest = export_file.write_new
+
+    def stopped(path: Path, data: bytes) -> None:
+        honest(path, data)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export_file, "write_new", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        _begin(hall, tmp_path, name="new.csv")
+    assert list(tmp_path.glob("*.csv")) == []
+    assert str(hall.platform.training_rounds()[0].round.state) == "retired"
+    assert "training" not in _withdraw(hall, "anna")
+
+
 def test_X37_the_entries_are_durable_before_anything_is_opened(hall: Hall, tmp_path: Path) -> None:
     """Where the audit log cannot be written, no table is made."""
     _person(hall, "anna")

@@ -21,6 +21,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from sottovoce.adapters.database.schema import from_microseconds
+from sottovoce.durable import create_private
 
 _MODE = "sottovoce_mode"  # execution option of an engine: one of the keys of _BEGIN
 _PRAGMAS = {  # said when a connection changes its mode
@@ -88,7 +89,7 @@ def truncate_wal(engine: sa.Engine) -> bool:
 
 def create_file(path: Path) -> None:
     """An empty file for a new database, mode 0600, in WAL mode from then on. The WAL inherits the mode."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    os.close(create_private(path))
 
 
 def _prepare(connection: Any, _record: object) -> None:

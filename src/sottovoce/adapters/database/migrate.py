@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sottovoce.adapters.database.engine import create_file, sqlite_engine, truncate_wal, writing
 from sottovoce.adapters.database.faults import damaged
 from sottovoce.adapters.database.schema import HEAD, REVISIONS
+from sottovoce.durable import sync_folder
 from sottovoce.errors import SchemaNewer
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -39,7 +40,7 @@ def create(path: Path, *, busy_timeout_s: float) -> None:
         finally:
             engine.dispose()  # the last connection removes the WAL
         unfinished.rename(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def bring_up_to_date(engine: sa.Engine) -> None:
@@ -99,11 +100,3 @@ def _alone(path: Path) -> Iterator[None]:
 
 def _beside(path: Path) -> tuple[Path, ...]:
     return tuple(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal"))
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -33,6 +33,7 @@ from sottovoce.adapters.extractor import handover, wire
 from sottovoce.adapters.extractor.child import EXIT_MEMORY
 from sottovoce.adapters.extractor.confinement import TAKEN
 from sottovoce.adapters.extractor.supervisor import Child, ParentSettings, Supervisor
+from sottovoce.durable import write_all
 from sottovoce.errors import (
     ConfigurationError,
     ExtractionFailed,
@@ -271,7 +272,7 @@ def _model_files(places: Sequence[Place]) -> Iterator[list[int]]:
             if place.model is not None:
                 fd = os.memfd_create("model", os.MFD_CLOEXEC)
                 stack.callback(os.close, fd)
-                os.write(fd, place.model.data)
+                write_all(fd, place.model.data)
                 files.append(fd)
         yield files
 

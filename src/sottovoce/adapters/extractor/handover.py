@@ -90,7 +90,8 @@ def unpack_job(message: bytes) -> SealJob:
 
 
 def _use(said: dict[str, Any]) -> ModelUse:
-    return ModelUse(**{**said, "data": b"", "values": tuple(said["values"])})
+    lists = {name: tuple(value) for name, value in said.items() if isinstance(value, list)}
+    return ModelUse(**{**said, **lists, "data": b""})
 
 
 def with_models(job: SealJob, files: Sequence[bytes]) -> SealJob:

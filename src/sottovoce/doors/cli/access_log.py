@@ -13,8 +13,15 @@ from sottovoce.doors.cli import payloads, render
 from sottovoce.doors.cli.console import printable
 from sottovoce.doors.cli.errors import OK
 from sottovoce.doors.cli.files import write_new
-from sottovoce.doors.cli.world import CALLER, COMMON, Common, Outside, Subject
-from sottovoce.usecases.access_log import AccessEntry, FactsCard, facts_page, log_page, source_words
+from sottovoce.doors.cli.world import CALLER, COMMON, Common, Outside, Subject, World
+from sottovoce.usecases.access_log import (
+    AccessEntry,
+    FactsCard,
+    Inference,
+    facts_page,
+    log_page,
+    source_words,
+)
 
 Html = Annotated[Path | None, Parameter(help="Write it as a page to this new file.")]
 
@@ -37,8 +44,7 @@ def access_log(
     """
     with world.open(common) as platform:
         entries = platform.access_log(subject=subject, session_id=session, caller=CALLER)
-    if html is not None:
-        write_new(html, log_page(entries))
+    _page(html, log_page(entries), world)
     world.answer(common, [plain(entry) for entry in entries], _lines(entries))
     return OK
 
@@ -62,10 +68,16 @@ def facts(
     """
     with world.open(common) as platform:
         card = platform.facts(session, caller=CALLER)
-    if html is not None:
-        write_new(html, facts_page(card))
+    _page(html, facts_page(card), world)
     world.answer(common, plain(card), _card(card))
     return OK
+
+
+def _page(path: Path | None, page: str, world: World) -> None:
+    """Write the page, where one was asked for, and say so."""
+    if path is not None:
+        write_new(path, page)
+        world.console.message(f"the page is written to {printable(str(path))}")
 
 
 def plain(value: object) -> dict[str, object]:
@@ -96,6 +108,11 @@ def _lines(entries: tuple[AccessEntry, ...]) -> str:
     return render.table([("when", "what", "who", "purpose", "outcome", "session"), *rows], indent=0)
 
 
+def _inferred(one: Inference) -> str:
+    said = "" if one.said == "-" else f": {printable(one.said)}"
+    return f"{printable(one.model)}{said}, for {one.purpose}, {render.moment(one.at)}"
+
+
 def _card(card: FactsCard) -> str:
     rows = [
         ("session", card.session_id),
@@ -113,6 +130,6 @@ def _card(card: FactsCard) -> str:
     rows += [("dies", f"{kind}: {render.moment(due)}") for kind, due in card.kept] or [("dies", "it is gone")]
     rows += [("stays", "beyond that until the restriction or hold is lifted")] if card.stays_on else []
     rows += [("copies", f"erased now, it opens from no copy of the key store after {card.key_copies}")]
-    rows += [("inferred", f"{i.model}: {i.said} ({i.purpose}), {render.moment(i.at)}") for i in card.inferred]
+    rows += [("inferred", _inferred(i)) for i in card.inferred]
     rows += [("mark", f"{m.kind}: {m.basis}, since {render.moment(m.placed_at)}") for m in card.marks]
     return render.table(rows, indent=0)

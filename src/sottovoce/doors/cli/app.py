@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from sottovoce import __version__
 from sottovoce.doors.cli import errors, payloads
@@ -42,8 +42,14 @@ _GROUPS = {
     "feed",
     "decisions",
     "training",
+    "tombstones",
 }
 _NESTED = ["keys", "recipient"]  # a group inside a group
+# What somebody who has stopped a long verb wants to know.
+_RESUMED = {
+    "ingest": ": what was taken in stays; run it again for the rest, nothing is taken in twice",
+    "seal": ": what was sealed stays; run it again for the rest, nothing is sealed twice",
+}
 
 
 class Front(App):
@@ -94,10 +100,10 @@ def main(
         _forget(sys.stdout)
         return errors.SOME_FAILED
     except KeyboardInterrupt:
-        outside.console.message("stopped")
+        outside.console.message("stopped" + _RESUMED.get((verb_first(given) or [""])[0], ""))
         return errors.INTERRUPTED
     except _Terminated:
-        outside.console.message("stopped")
+        outside.console.message("stopped" + _RESUMED.get((verb_first(given) or [""])[0], ""))
         return errors.TERMINATED
 
 
@@ -112,6 +118,8 @@ def _run(given: list[str], world: World) -> int:
         raise
     except Exception as problem:
         error = errors.as_ours(problem)
+        if isinstance(error, UsageError) and not error.hint:
+            error.hint = _explained(verb_first(given))
         if "--json" in given:
             world.console.json({"error": payloads.error_object(error)})
         world.console.error(what=error.message, code=error.public_code, hint=errors.hint(error))
@@ -140,9 +148,24 @@ def _parsed(arguments: list[str]) -> tuple[Callable[..., Any], Any, dict[str, An
     try:
         return app.parse_args(arguments, print_error=False, exit_on_error=False)
     except CycloptsError as problem:
-        verb = " ".join(_verb_path(arguments))
-        hint = f"`sottovoce {verb} --help` explains it." if verb else "`sottovoce --help` lists the verbs."
-        raise UsageError(" ".join(str(problem).split()), hint=hint) from None
+        raise UsageError(_words(problem, arguments), hint=_explained(arguments)) from None
+
+
+def _words(problem: CycloptsError, arguments: list[str]) -> str:
+    """What is wrong with a command line, in words of ours where the parser's are easily misread."""
+    text = " ".join(str(problem).split())
+    if isinstance(problem, MissingArgumentError) and problem.argument is not None:
+        near = " Did you mean" + text.partition("Did you mean")[2] if "Did you mean" in text else ""
+        if problem.keyword is not None:
+            return f"{problem.keyword} needs a value.{near}"
+        return f"`sottovoce {' '.join(_verb_path(arguments))}` needs {problem.argument.name}.{near}"
+    return text
+
+
+def _explained(arguments: list[str]) -> str:
+    """Where the verb of this command line is explained."""
+    verb = " ".join(_verb_path(arguments))
+    return f"`sottovoce {verb} --help` explains it." if verb else "`sottovoce --help` lists the verbs."
 
 
 def verb_first(arguments: list[str]) -> list[str]:
@@ -168,8 +191,12 @@ def verb_first(arguments: list[str]) -> list[str]:
 def _verb_path(arguments: list[str]) -> list[str]:
     if not arguments or arguments[0] not in VERBS:
         return []
-    known = arguments[0] in _GROUPS and len(arguments) > 1 and arguments[1] in app[arguments[0]]
-    return arguments[: 2 if known else 1]
+    path, group = arguments[:1], app[arguments[0]]
+    for word in arguments[1:3]:
+        if word.startswith("-") or word not in group:
+            break
+        path, group = [*path, word], group[word]
+    return path
 
 
 def _process(run_worker: WorkerLoop | None) -> World:

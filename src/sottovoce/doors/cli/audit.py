@@ -168,7 +168,7 @@ def report(
 def archive(
     *,
     before: Annotated[datetime, Parameter(help="Entries written before this day or time go (UTC).")],
-    out: Annotated[Path, Parameter(help="The new file that takes them.")],
+    out: Annotated[Path, Parameter(name=("--out", "-o"), help="The new file that takes them.")],
     common: Common = COMMON,
     world: Outside,
 ) -> int:

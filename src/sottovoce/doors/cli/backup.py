@@ -44,7 +44,7 @@ def create(
     common: Common = COMMON,
     world: Outside,
 ) -> int:
-    """Copy the data and the key store to two folders, consistently, while others work.
+    """Copy data and key store to two folders while others work.
 
     Each half is a new sub-folder with a signed manifest. Neither holds a key of
     the provider (KEK), audio, a key of audio, or the tombstones: keep those
@@ -74,7 +74,9 @@ def list_(
     common: Common = COMMON,
     world: Outside,
 ) -> int:
-    """List the backups in a folder as they describe themselves; nothing is verified.
+    """List the backups in a folder as they describe themselves.
+
+    Nothing is verified: see `backup verify`.
 
     For example:
       sottovoce backup list /mnt/backup/data
@@ -95,7 +97,7 @@ def verify(
     common: Common = COMMON,
     world: Outside,
 ) -> int:
-    """Check backups: signature against a pinned key, every file, and whether the keys still open.
+    """Check backups: signature, files, and whether the keys still open.
 
     Told apart: an altered file, a missing file, a manifest that is none, a backup
     of another home, an unknown signer, a newer version.
@@ -143,8 +145,9 @@ def restore(
     common: Common = COMMON,
     world: Outside,
 ) -> int:
-    """Bring a home back from two halves and the tombstones, all of it or nothing.
+    """Bring a home back from two halves and the tombstones.
 
+    All of it comes back, or nothing does.
     Needs the provider's key (local: put the folder keys/kek into the new home).
     Before anything is served, what was erased, withdrawn or restricted since the
     backup is done again from the tombstones, and what is overdue is swept. What
@@ -183,7 +186,7 @@ def drill(
     common: Common = COMMON,
     world: Outside,
 ) -> int:
-    """Try a restore without touching this home: into a folder that is destroyed afterwards.
+    """Try a restore in a folder that is destroyed afterwards.
 
     Opens a sample of the records (and shows none), replays the tombstones, checks
     the audit log and the invariants. The result stands in the audit log of this
@@ -252,6 +255,7 @@ def _restored_payload(report: RestoreReport) -> payloads.Json:
             "people_without_keys": settled.lost_people,
             "records_without_keys": settled.lost_records,
             "recordings_in_flight": settled.in_flight,
+            "recipients_without_keys": settled.recipients_ended,
         },
         "log_size": report.log_size,
         "tombstones_replayed": report.replayed,
@@ -260,6 +264,7 @@ def _restored_payload(report: RestoreReport) -> payloads.Json:
         "keys_collected": settled.keys_collected,
         "people": report.people,
         "records": report.records,
+        "feeds": {"recipients": report.feeds, "read_anew_where": "forked", "handed_over_since": "unknown"},
         "replaced": report.replaced,
         "findings": list(report.findings),
     }
@@ -344,9 +349,22 @@ def _restored(report: RestoreReport) -> str:
         ),
         ("fsck", ", ".join(report.findings) or "clean"),
     ]
+    if report.feeds:
+        rows.append(("feeds", _feeds(report)))
     if report.replaced:
         rows.append(("replaced", "the home that was here; its files are overwritten and unlinked"))
     return render.table(rows, indent=0)
+
+
+def _feeds(report: RestoreReport) -> str:
+    """What the recipients' feeds need after a restore."""
+    words = f"{report.feeds} recipients: who had read further than the backup refuses the feed (forked) and reads "
+    words += (
+        "it anew; what was handed over since is not known: write it down with `sottovoce recipients disclose`"
+    )
+    if report.settled.recipients_ended:
+        words += f"; {report.settled.recipients_ended} ended, because their keys were not in the backup: add them anew"
+    return words
 
 
 def _drilled(report: DrillReport) -> str:

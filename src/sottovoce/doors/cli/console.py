@@ -7,6 +7,7 @@ terminal, unless NO_COLOR is set or the terminal is dumb.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 Payload = Mapping[str, object] | list[dict[str, object]]
 MAXIMUM_WIDTH = 110
 LINE_EVERY_S = 10.0
+_ESCAPES = re.compile("\x1b\\[[0-9;]*m")
+_GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
+_WORDS = re.compile(r"\S+ *")
 
 
 class OutputClosed(Exception):
@@ -69,7 +73,15 @@ class Console:
         return min(MAXIMUM_WIDTH, shutil.get_terminal_size((MAXIMUM_WIDTH, 24)).columns)
 
     def data(self, text: str) -> None:
-        """One piece of the answer, on standard output; raises OutputClosed."""
+        """One piece of the answer, on standard output; raises OutputClosed.
+
+        On a terminal the last column of a line that is too long goes on below itself; in a pipe lines stay whole.
+        """
+        if self._interactive(self.stdout):
+            text = folded(text, self.width)
+        self._write(text)
+
+    def _write(self, text: str) -> None:
         try:
             self.stdout.write(text + "\n")
             self.stdout.flush()
@@ -78,7 +90,7 @@ class Console:
 
     def json(self, payload: Payload) -> None:
         """One JSON document on one line: ASCII only, so that any reader and any name of a file fits."""
-        self.data(json.dumps(payload, ensure_ascii=True, allow_nan=False))
+        self._write(json.dumps(payload, ensure_ascii=True, allow_nan=False))
 
     def message(self, text: str) -> None:
         """A remark for the person, on standard error; nothing is lost where nobody listens."""
@@ -174,6 +186,36 @@ class _Lines:
         self.say(
             f"{self.doing}: {self.done} of {self.total}, {rate:.1f}/s, about {left_s // 60}:{left_s % 60:02} left"
         )
+
+
+def folded(text: str, width: int) -> str:
+    """The text with every line of columns (two spaces apart) that is longer than `width` gone on below its last
+    column; words, ids and paths stay in one piece, because people copy them. Other lines are left to the terminal."""
+    return "\n".join(_folded(line, width) for line in text.split("\n"))
+
+
+def _folded(line: str, width: int) -> str:
+    if _shown(line) <= width:
+        return line
+    gaps = [gap.end() for gap in _GAP.finditer(line)]
+    if not gaps:
+        return line
+    # A last column that begins too far to the right has no room to go on below itself.
+    start = next((end for end in reversed(gaps) if _shown(line[:end]) <= width * 0.6), gaps[0])
+    indent = min(_shown(line[:start]), width // 2)
+    lines, here = [line[:start]], _shown(line[:start])
+    for place, word in enumerate(_WORDS.findall(_GAP.sub("  ", line[start:]))):
+        size = _shown(word.rstrip(" "))
+        if place and here + size > width:
+            lines.append(" " * indent)
+            here = indent
+        lines[-1] += word
+        here += _shown(word)
+    return "\n".join(one.rstrip(" ") for one in lines)
+
+
+def _shown(text: str) -> int:
+    return len(_ESCAPES.sub("", text))
 
 
 def printable(text: str) -> str:

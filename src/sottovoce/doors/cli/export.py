@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,7 @@ Key = Annotated[
 def export(
     *,
     subject: Subject,
-    out: Annotated[Path, Parameter(help="The new zip file.")],
+    out: Annotated[Path, Parameter(name=("--out", "-o"), help="The new zip file.")],
     to: Annotated[Path | None, Parameter(help="Seal it to this recipient key file.")] = None,
     recipient: Annotated[
         str | None, Parameter(help="Who receives it at the person's wish (recipients list gives the id).")
@@ -86,7 +87,7 @@ def verify(file: Package, /, *, key: Key = None, common: Common = COMMON, world:
     }  # fmt: skip
     rows = [
         ("files", str(len(package.members))),
-        ("made at", printable(str(body.get("made_at")))),
+        ("made at", _made(body.get("made_at"))),
         ("signed by", package.signed.key_id),
     ]
     head = "verified: every byte is what was signed, by a key that was pinned before"
@@ -113,7 +114,13 @@ def new_key(
     from sottovoce import app as house
 
     key_id = house.new_recipient(private, public)
-    world.answer(common, {"key_id": key_id, "private": str(private), "public": str(public)}, f"key {key_id}")
+    rows = [
+        ("key", key_id),
+        ("public half", f"{printable(str(public))}: hand it out"),
+        ("private half", f"{printable(str(private))}: keep it; nobody can make it anew"),
+    ]
+    payload: payloads.Json = {"key_id": key_id, "private": str(private), "public": str(public)}
+    world.answer(common, payload, render.table(rows, indent=0))
     return OK
 
 
@@ -123,7 +130,7 @@ def open_sealed(
     /,
     *,
     key: Annotated[Path, Parameter(help="The private key file.")],
-    out: Annotated[Path, Parameter(help="The new zip file.")],
+    out: Annotated[Path, Parameter(name=("--out", "-o"), help="The new zip file.")],
     common: Common = COMMON,
     world: Outside,
 ) -> int:
@@ -139,6 +146,13 @@ def open_sealed(
         common, {"file": str(out), "size_bytes": size_bytes}, f"{printable(str(out))}  {size_bytes} bytes"
     )
     return OK
+
+
+def _made(value: object) -> str:
+    try:
+        return render.moment(datetime.fromisoformat(str(value)))
+    except ValueError:
+        return printable(str(value))
 
 
 def take_in(

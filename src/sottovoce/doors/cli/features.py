@@ -29,7 +29,7 @@ from sottovoce.errors import ExtractionFailed, SottovoceError, UsageError
 
 LOOK_AGAIN_S = 0.25  # how often the bar is moved while other processes work
 Files = Annotated[tuple[str, ...], Parameter(help="Recordings: wav, flac, ogg, mp3, ...")]
-Out = Annotated[Path | None, Parameter(name=("--output", "-o"), help="FILE.csv, .json or .parquet.")]
+Out = Annotated[Path | None, Parameter(name=("--output", "--out", "-o"), help="FILE.csv, .json or .parquet.")]
 
 _read_bytes: Any = None  # in a helper process: what all of them have read so far
 

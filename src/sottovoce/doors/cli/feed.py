@@ -54,7 +54,10 @@ def export(
             written.append(_write(folder, page.after, page.text))
             entries += page.entries
     payload = {"pages": [str(path) for path in written], "entries": entries, "through": page.through}
-    words = f"{len(written)} pages, {entries} entries, up to number {page.through}"
+    words = (
+        f"{render.counted(len(written), 'page')}, {render.counted(entries, 'entry', 'entries')}, "
+        f"up to number {page.through}"
+    )
     world.answer(common, payload, words)
     return OK
 

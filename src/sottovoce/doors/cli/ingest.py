@@ -202,12 +202,12 @@ def _consenting(
 ) -> tuple[list[CorpusFile], list[CorpusFile]]:
     """The files of people who have consented, and the others; said before anything is begun."""
     subjects = corpus.subjects()
-    with world.console.progress(f"looking up the consents of {len(subjects)} people"):
+    with world.console.progress(f"looking up the consents of {render.people(len(subjects))}"):
         unwilling = platform.unwilling(subjects)
     if unwilling:
         some = ", ".join(printable(subject) for subject in sorted(unwilling)[:_SHOWN])
         world.console.message(
-            f"{len(unwilling)} of {len(subjects)} people have not consented to all that is needed: {some}"
+            f"{len(unwilling)} of {render.people(len(subjects))} have not consented to all that is needed: {some}"
             + (" ..." if len(unwilling) > _SHOWN else "")
         )
     files = corpus.files
@@ -226,10 +226,14 @@ def _would(corpus: Corpus, willing: list[CorpusFile], tally: Tally, *, common: C
         "dry_run": True, "files": len(corpus.files), "people": len(people), "would_be_taken": len(willing),
         "not_taken": _reasons(tally), "unlisted": corpus.unlisted,
     }  # fmt: skip
-    counted = [(printable(name), f"{count} files") for name, count in people.most_common(10)]
+    counted = [(printable(name), render.counted(count, "file")) for name, count in people.most_common(10)]
     if len(people) > len(counted):
         counted.append(("...", f"{len(people) - len(counted)} more people"))
-    head = f"{len(willing)} of {len(corpus.files)} files of {len(people)} people would be taken in."
+    files, persons = (
+        render.counted(len(corpus.files), "file"),
+        render.people(len(people)),
+    )
+    head = f"{len(willing)} of {files} of {persons} would be taken in."
     text = "\n\n".join(part for part in (head, render.table(counted), _reason_table(tally)) if part)
     world.answer(common, payload, text)
     return combined([*tally.codes, *([OK] if willing else [])])
@@ -252,9 +256,10 @@ def _tell(
         )
     if corpus.unlisted:
         counts.append((str(corpus.unlisted), "files in the folder that the manifest does not name"))
-    before = f"{amount(tally.before_bytes)} of recordings in {tally.kept} files"
+    before = f"{amount(tally.before_bytes)} of recordings in {render.counted(tally.kept, 'file')}"
     after = f"{amount(voice)} of results in this home, and around them:"
-    parts = [render.table(counts), _reason_table(tally), f"  {before} -> {after}", render.table(_table(rows))]
+    sizes = f"  {before} -> {after}" if tally.kept else "  In this home:"
+    parts = [render.table(counts), _reason_table(tally), sizes, render.table(_table(rows))]
     world.answer(common, payload, "\n\n".join(part for part in parts if part))
     for (_, code), _files in tally.reasons.items():
         if code == ConsentRequired.code:

@@ -20,12 +20,19 @@ if TYPE_CHECKING:
     from sottovoce.app import Platform
 
 app = App(name="keys", help="Look after the keys of this home.")
-app.command("sottovoce.doors.cli.recipient_keys:app", name="recipient")
+app.command(
+    "sottovoce.doors.cli.recipient_keys:app",
+    name="recipient",
+    help="Make and retire the keys that others seal recordings to.",
+)
 
 
 @app.command
 def status(*, common: Common = COMMON, world: Outside) -> int:
-    """Show provider, epoch, how many keys are alive, and until when copies of them open what is erased.
+    """Show provider, epoch, live keys, and until when copies of them open.
+
+    Copies are backups of the key store: they open what is erased until their
+    epoch ends.
 
     For example:
       sottovoce keys status
@@ -60,7 +67,7 @@ def rotate(*, dry_run: DryRun = False, common: Common = COMMON, world: Outside) 
 @app.command
 def identity(
     *,
-    out: Annotated[Path | None, Parameter(help="Write it to this new file.")] = None,
+    out: Annotated[Path | None, Parameter(name=("--out", "-o"), help="Write it to this new file.")] = None,
     replace: Annotated[bool, Parameter(help="Make a new signing key; the old one signs the change.")] = False,
     dry_run: DryRun = False,
     common: Common = COMMON,

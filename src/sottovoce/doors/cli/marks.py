@@ -154,7 +154,10 @@ def rectify(
       sottovoce rectify --subject anna --statement "I had a cold that day."
     """
     if (new_id is None) == (statement is None):
-        raise UsageError("Give either --new-id or --statement.", reason="rectify")
+        raise UsageError(
+            "Give either --new-id or --statement.",
+            hint="--new-id is the right id of the person, --statement the person's own words.",
+        )
     with world.open(common) as platform:
         if statement is not None:
             outcome = platform.mark(

@@ -107,7 +107,7 @@ def export_model(
     file: File,
     /,
     *,
-    out: Annotated[Path, Parameter(help="The file to write; it must not exist.")],
+    out: Annotated[Path, Parameter(name=("--out", "-o"), help="The file to write; it must not exist.")],
     format: Annotated[Literal["tflite", "onnx"], Parameter(help="Which kind of file.")] = "tflite",
     quantise: Annotated[Literal["none", "f16", "int8"], Parameter(help="How to store the weights.")] = "none",
     common: Common = COMMON,

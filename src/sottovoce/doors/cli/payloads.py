@@ -148,6 +148,7 @@ def inference(said: Inference) -> Json:
         "attribute": said.attribute,
         "value": said.value,
         "available": said.probabilities is not None,
+        "reason": said.reason or None,
         "confidence": said.confidence,
         "label_set": None if said.label_set is None else list(said.label_set),
         "percent": said.percent,

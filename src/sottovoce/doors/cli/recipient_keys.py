@@ -32,7 +32,9 @@ def create(
         Literal["xwing", "x25519", "rsa"],
         Parameter(help="Which kind of key (xwing resists quantum computers)."),
     ] = "xwing",
-    out: Annotated[Path | None, Parameter(help="Write the public file to this new file.")] = None,
+    out: Annotated[
+        Path | None, Parameter(name=("--out", "-o"), help="Write the public file to this new file.")
+    ] = None,
     common: Common = COMMON,
     world: Outside,
 ) -> int:
@@ -71,7 +73,7 @@ def list_(*, common: Common = COMMON, world: Outside) -> int:
         if rows
         else "There are no recipient keys; `sottovoce keys recipient create` makes one."
     )
-    world.answer(common, {"keys": [_payload(one) for one in found]}, text)
+    world.answer(common, [_payload(one) for one in found], text)
     return OK
 
 
@@ -83,7 +85,9 @@ def show(
     contractor: Annotated[
         str | None, Parameter(help="Print the folder that this contractor's sealed files go to.")
     ] = None,
-    out: Annotated[Path | None, Parameter(help="Write the public file to this new file.")] = None,
+    out: Annotated[
+        Path | None, Parameter(name=("--out", "-o"), help="Write the public file to this new file.")
+    ] = None,
     common: Common = COMMON,
     world: Outside,
 ) -> int:

@@ -165,7 +165,10 @@ def _one(view: RecipientView) -> str:
         ("name", printable(view.name)),
         ("kind", view.kind),
         ("since", render.moment(view.created_at)),
-        ("has something of", f"{view.people} people ({view.disclosures} times)"),
+        (
+            "has something of",
+            f"{render.people(view.people)} ({render.counted(view.disclosures, 'time')})",
+        ),
     ]
     if view.ended_at is not None:
         left = ", and states that nothing is left there" if view.destroyed else ", told on of what it has"
@@ -177,7 +180,7 @@ def _list(found: tuple[RecipientView, ...]) -> str:
     if not found:
         return "Nobody receives data from this home."
     rows = [
-        (one.id, printable(one.name), one.kind, f"{one.people} people", "ended" if one.ended_at else "receives")
+        (one.id, printable(one.name), one.kind, render.people(one.people), "ended" if one.ended_at else "receives")
         for one in found
     ]  # fmt: skip
     return render.table([("id", "name", "kind", "has something of", "state"), *rows], indent=0)

@@ -91,6 +91,15 @@ def table(rows: Sequence[Sequence[str]], *, indent: int = 2, gap: int = 2) -> st
     )
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """A number with its noun: 1 file, 2 files; 1 person, 3 people."""
+    return f"{number} {one if number == 1 else several or one + 's'}"
+
+
+def people(number: int) -> str:
+    return counted(number, "person", "people")
+
+
 def moment(value: datetime | None) -> str:
     return "-" if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
@@ -150,6 +159,8 @@ def said(one: Inference) -> str:
     if one.confidence is not None:
         covered = f", set of {one.percent} %" if one.label_set is not None else ""
         return f"{one.value} (the model's own confidence {one.confidence:.1%}{covered})"
+    if one.unlike:
+        return f"{one.value} ({one.reason}: the recording is outside of the range on the model's card)"
     if one.label_set:
         return f"{one.value} ({', '.join(one.label_set)}: none is ruled out at {one.percent} %)"
     return one.value

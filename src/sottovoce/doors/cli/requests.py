@@ -64,7 +64,7 @@ def open_case(
             subject=subject, kind=_kind(kind), law=law, identity=identity, proof=proof, received_at=utc(received_at),
             session_id=session, decision_id=decision, caller=CALLER,
         )  # fmt: skip
-    world.answer(common, plain(case), _case(case))
+    world.answer(common, _payload(case), _case(case))
     return OK
 
 
@@ -83,7 +83,7 @@ def list_cases(
     """
     with world.open(common) as platform:
         cases = platform.requests(everything=all)
-    world.answer(common, [plain(case) for case in cases], _cases(cases, world.console.style))
+    world.answer(common, [_payload(case) for case in cases], _cases(cases, world.console.style))
     return SOME_FAILED if any(case.overdue and case.ended_at is None for case in cases) else OK
 
 
@@ -96,7 +96,7 @@ def show(case: CaseId, /, *, common: Common = COMMON, world: Outside) -> int:
     """
     with world.open(common) as platform:
         found = platform.request(case)
-    world.answer(common, plain(found), _case(found))
+    world.answer(common, _payload(found), _case(found))
     return OK
 
 
@@ -116,7 +116,7 @@ def extend(
     """
     with world.open(common) as platform:
         found = platform.extend_request(case, reason=reason, caller=CALLER)
-    world.answer(common, plain(found), _case(found))
+    world.answer(common, _payload(found), _case(found))
     return OK
 
 
@@ -142,7 +142,7 @@ def refuse(
     """
     with world.open(common) as platform:
         found = platform.refuse_request(case, reason=reason, caller=CALLER)
-    world.answer(common, plain(found), _case(found))
+    world.answer(common, _payload(found), _case(found))
     return OK
 
 
@@ -167,8 +167,14 @@ def close(
     """
     with world.open(common) as platform, world.console.progress("closing"):
         found = platform.close_request(case, outcome=outcome, caller=CALLER)
-    world.answer(common, plain(found), _case(found))
+    world.answer(common, _payload(found), _case(found))
     return OK
+
+
+def _payload(case: CaseView) -> dict[str, object]:
+    """A case as a plain object; the copy of its receipt under the name that it has everywhere."""
+    fields = plain(case)
+    return {("receipt" if name == "receipt_path" else name): value for name, value in fields.items()}
 
 
 def _kind(word: str) -> CaseKind:

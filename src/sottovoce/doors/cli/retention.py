@@ -140,11 +140,11 @@ def _schedule(rows: tuple[ScheduleRow, ...]) -> str:
         )
         for row in rows
     ]  # fmt: skip
-    return render.table([("What", "Kept", "Now", "For"), *lines])
+    return render.table([("what", "kept", "now", "for"), *lines], indent=0)
 
 
 def _planned(changes: tuple[PlannedChange, ...]) -> str:
-    head = ("Kind", "Days", "Planned", "Stored", "Would go at the next sweep")
+    head = ("kind", "days", "planned", "stored", "would go at the next sweep")
     rows = [
         (one.kind, str(one.days), str(one.new_days), str(one.records), str(one.would_be_due))
         for one in changes

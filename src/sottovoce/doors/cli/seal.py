@@ -72,7 +72,9 @@ def seal(
     /,
     *,
     to: Annotated[Path, Parameter(help="The recipient's public key file.")],
-    out: Annotated[Path, Parameter(help="The folder for the sealed files: what is uploaded.")],
+    out: Annotated[
+        Path, Parameter(name=("--out", "-o"), help="The folder for the sealed files: what is uploaded.")
+    ],
     contractor: Annotated[
         str | None, Parameter(help="The recipient's id of who speaks; it is sealed inside.")
     ] = None,
@@ -114,6 +116,12 @@ def seal(
     for one in aside:
         tally.aside("set_aside", one.path, one.code)
     key = read_text(to)
+    unnamed = sum(job.contractor is None for job in work)
+    if unnamed:
+        world.console.message(
+            f"nobody says who speaks in {render.counted(unnamed, 'file')}: the recipient needs a manifest for that "
+            "(--contractor or --subject-from seals it inside)"
+        )
     if dry_run:
         return _would(work, tally, house.contractor_prefix, key, common=common, world=world)
     with house.sealing_desk(out, to=key) as desk, world.console.bar("sealing", len(work)) as advance:
@@ -129,7 +137,7 @@ def open_(
     files: Annotated[list[Path], Parameter(help="Sealed recordings.")],
     /,
     *,
-    out: Annotated[Path, Parameter(help="The folder for the recordings in clear.")],
+    out: Annotated[Path, Parameter(name=("--out", "-o"), help="The folder for the recordings in clear.")],
     key: Annotated[Path | None, Parameter(help="The private key file (else this home's own keys).")] = None,
     subject: Annotated[
         str | None, Parameter(help="Who speaks, where the sealed file does not say (with a home).")
@@ -275,7 +283,7 @@ def _would(
     payload = {
         "dry_run": True, "would_be_sealed": len(work), "folders": prefixes, "not_sealed": _reasons(tally),
     }  # fmt: skip
-    head = f"{len(work)} files would be sealed."
+    head = f"{render.counted(len(work), 'file')} would be sealed."
     text = "\n\n".join(part for part in (head, _folder_table(prefixes), _reason_table(tally)) if part)
     world.answer(common, payload, text)
     return combined([*tally.codes, *([OK] if work else [])])

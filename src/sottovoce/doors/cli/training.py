@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from sottovoce.doors.cli import render
+from sottovoce.doors.cli.console import printable
 from sottovoce.doors.cli.errors import OK, SOME_FAILED
 from sottovoce.doors.cli.world import CALLER, COMMON, Common, Outside
 from sottovoce.model.lineage import RoundView, TrainingRound
@@ -69,7 +70,7 @@ def begin(
         )  # fmt: skip
     text = "\n".join(
         [
-            f"{done.records} rows of {done.people} people written to {out}",
+            f"{_size(done)} written to {printable(str(out))}",
             *_facts(done),
             f"Use it until {_moment(done.use_until)}, when the first of its rows is due; delete it when it has served.",
         ]
@@ -103,7 +104,7 @@ def finish(
         done = platform.finish_training(
             round_id, model_sha256=model_hash, version=version, dropped=dropped, caller=CALLER
         )
-    text = f"model {done.model} version {done.version} recorded: {done.records} rows of {done.people} people"
+    text = f"model {done.model} version {done.version} recorded: {_size(done)}"
     world.answer(common, {"round": _json(done)}, text)
     return OK
 
@@ -135,7 +136,7 @@ def list_rounds(
     """
     with world.open(common) as platform:
         views = platform.training_rounds(model=model)
-    world.answer(common, {"rounds": [_view(view) for view in views]}, _table(views))
+    world.answer(common, [_view(view) for view in views], _table(views))
     return OK
 
 
@@ -151,7 +152,7 @@ def due(*, common: Common = COMMON, world: Outside) -> int:
     with world.open(common) as platform:
         views = platform.training_rounds(only_due=True)
     text = _table(views) if views else "Nothing has to be done."
-    world.answer(common, {"rounds": [_view(view) for view in views]}, text)
+    world.answer(common, [_view(view) for view in views], text)
     return SOME_FAILED if views else OK
 
 
@@ -172,7 +173,7 @@ def show(round_id: RoundId, /, *, common: Common = COMMON, world: Outside) -> in
         lines += [
             "",
             "Rows that may not be used any more:",
-            render.table([("Row", "Speaker", "Why", "Since"), *rows]),
+            render.table([("row", "speaker", "why", "since"), *rows]),
         ]
     payload = {
         **_view(view),
@@ -201,9 +202,13 @@ def _facts(one: TrainingRound) -> list[str]:
     ]
 
 
+def _size(one: TrainingRound) -> str:
+    return f"{render.counted(one.records, 'row')} of {render.people(one.people)}"
+
+
 def _table(views: tuple[RoundView, ...]) -> str:
-    head = ("Model", "Round", "State", "Version", "People", "Rows", "Left", "To do")
-    return render.table([head, *(_line(view) for view in views)])
+    head = ("model", "round", "state", "version", "people", "rows", "left", "to do")
+    return render.table([head, *(_line(view) for view in views)], indent=0)
 
 
 def _line(view: RoundView) -> tuple[str, ...]:

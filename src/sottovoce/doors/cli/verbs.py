@@ -6,16 +6,19 @@ when one is named. The summaries here are the first lines of the commands' docst
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from sottovoce import __version__
 
 
-class Verb(NamedTuple):
-    name: str
-    target: str  # module of this package : function or App
-    arguments: str  # as the list of verbs shows them
-    summary: str
+class Verb:
+    """A line of `--help`. Neither a NamedTuple nor a dataclass: loading those is half of what `--help` takes."""
+
+    __slots__ = ("arguments", "name", "summary", "target")
+
+    def __init__(self, name: str, target: str, arguments: str, summary: str) -> None:
+        self.name = name
+        self.target = target  # module of this package : function or App
+        self.arguments = arguments  # as the list of verbs shows them
+        self.summary = summary
 
 
 SECTIONS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
@@ -34,13 +37,6 @@ SECTIONS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("submit", "recordings:submit", "FILE... --subject ID",
                  "Seal recordings and queue them for a worker."),
             Verb("worker", "recordings:worker", "[--once]", "Work on queued recordings, one after the other."),
-            Verb("ingest", "ingest:ingest", "FOLDER --subject-from W",
-                 "Take in a folder of recordings, each exactly once."),
-            Verb("seal", "seal:seal", "PATH... --to KEY --out DIR",
-                 "Seal recordings to a recipient's public key before anything is written."),
-            Verb("open", "seal:open_", "FILE... --out DIR [--key K]",
-                 "Open sealed recordings in clear, for who has to hear them."),
-            Verb("footprint", "ingest:footprint", "", "Show how much is stored, by kind."),
             Verb("retry", "recordings:retry", "SESSION", "Queue a held recording once more."),
             Verb("sessions", "recordings:sessions", "--subject ID",
                  "List a person's sessions: states and times."),
@@ -49,14 +45,28 @@ SECTIONS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
         ),
     ),
     (
-        "Features alone",
+        "Whole folders",
+        (
+            Verb("ingest", "ingest:ingest", "FOLDER --subject-from W",
+                 "Take in a folder of recordings, each exactly once."),
+            Verb("footprint", "ingest:footprint", "", "Show how much is stored, by kind."),
+            Verb("seal", "seal:seal", "PATH... --to KEY --out DIR",
+                 "Seal recordings to a recipient's public key before anything is written."),
+            Verb("open", "seal:open_", "FILE... --out DIR [--key K]",
+                 "Open sealed recordings in clear, for who has to hear them."),
+        ),
+    ),
+    (
+        "Features and models",
         (
             Verb("features", "features:features", "FILE... [-o OUT]",
                  "Compute 88 features of your own files; nothing is stored."),
-            Verb("training", "training:app", "begin|finish|due|...",
-                 "Train on what people agreed to; know what to do when they leave."),
             Verb("models", "models:app", "list|show|verify|...",
                  "List, show, verify, evaluate and export model files."),
+            Verb("training", "training:app", "begin|finish|due|...",
+                 "Train on what people agreed to; know what to do when they leave."),
+            Verb("decisions", "decisions:app", "list|replay",
+                 "Show and replay what rules and models said of a person."),
         ),
     ),
     (
@@ -64,14 +74,17 @@ SECTIONS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
         (
             Verb("consent", "consent:app", "grant|refuse|withdraw|show",
                  "Record and show what a person has agreed to."),
-            Verb("erase", "rights:erase", "--subject ID", "Erase a person, or one of their sessions."),
+            Verb("access-log", "access_log:access_log", "--subject ID", "Show who did what with a person's data."),
+            Verb("facts", "access_log:facts", "SESSION", "Show the privacy facts of a session on one card."),
             Verb("export", "export:app", "--subject ID --out ZIP",
                  "Give a person everything that is held of them, as one signed zip."),
             Verb("import", "export:take_in", "ZIP [--key K]", "Take in a person's package that another home made."),
-            Verb("access-log", "access_log:access_log", "--subject ID", "Show who did what with a person's data."),
-            Verb("decisions", "decisions:app", "list|replay",
-                 "Show and replay what rules and models said of a person."),
-            Verb("facts", "access_log:facts", "SESSION", "Show the privacy facts of a session on one card."),
+            Verb("erase", "rights:erase", "--subject ID", "Erase a person, or one of their sessions."),
+        ),
+    ),
+    (
+        "What stands on a person's data",
+        (
             Verb("restrict", "marks:restrict", "--subject ID --reason R",
                  "Restrict a person's data: stored, and not otherwise used."),
             Verb("unrestrict", "marks:unrestrict", "--subject ID", "Lift the restriction of a person's data."),
@@ -84,28 +97,40 @@ SECTIONS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
                  "Correct what is recorded of a person: their id, or by a statement of theirs."),
             Verb("marks", "marks:marks", "--subject ID",
                  "Show restrictions, objections, holds and corrections of a person."),
+        ),
+    ),
+    (
+        "What is owed, and when",
+        (
             Verb("requests", "requests:app", "open|list|show|close|...",
                  "Answer what people ask for, in time, each as a case."),
-            Verb("recipients", "recipients:app", "add|list|show|end|disclose",
+            Verb("recipients", "recipients:app", "add|list|disclose|...",
                  "Keep track of who receives data, and what each has of whom."),
             Verb("feed", "feed:app", "export|status|acknowledge",
                  "Tell recipients what to undo, and see who has not done it."),
-            Verb("sweep", "rights:sweep", "", "Discard and expire everything that is due."),
             Verb("retention", "retention:app", "show|plan|set|schedule",
                  "Show, plan and change how long things are kept."),
+            Verb("sweep", "rights:sweep", "", "Discard and expire everything that is due."),
         ),
     ),
     (
         "Trust",
         (
             Verb("verify", "receipts:verify", "FILE [--key K]", "Check a receipt offline, against a pinned key."),
+            Verb("audit", "audit:app", "verify|show|prove|...", "Check and read the audit log."),
+            Verb("fsck", "fsck:fsck", "[--repair]", "Check the invariants I1 to I10 on this home."),
             Verb("residue", "residue_run:residue", "",
                  "Put marked recordings through this home and search for what is left."),
-            Verb("fsck", "fsck:fsck", "[--repair]", "Check the invariants I1 to I10 on this home."),
-            Verb("audit", "audit:app", "verify|show|prove|...", "Check and read the audit log."),
+        ),
+    ),
+    (
+        "The home",
+        (
+            Verb("keys", "keys:app", "status|rotate|recipient|...", "Look after the keys of this home."),
             Verb("backup", "backup:app", "create|verify|restore|...",
                  "Back up this home in two halves, and bring it back."),
-            Verb("keys", "keys:app", "status|rotate|recipient|...", "Look after the keys of this home."),
+            Verb("tombstones", "tombstones:app", "show|rebuild",
+                 "Show the file of what must not come back, or begin a new one."),
             Verb("version", "doctor:version", "", "Print the version."),
         ),
     ),
@@ -118,7 +143,8 @@ Everywhere:
   --json                              Data as JSON; one line per file where there are several.
   --help                              What a verb does, its options and an example.
 
-Exit codes: 0 ok, 1 some failed, 2 usage, 3 consent, 4 input, 5 integrity, 6 keys, 7 storage, 8 unknown signer.
+Exit codes: 0 ok, 1 some failed or something is overdue, 2 usage, 3 consent, 4 input, 5 integrity, 6 keys,
+7 storage, 8 unknown signer.
 Data goes to standard output, messages to standard error. NO_COLOR is honoured.
 
 Example:
@@ -136,7 +162,7 @@ def root_help() -> str:
     ]
     for title, verbs in SECTIONS:
         lines.append(f"{title}:")
-        lines += [f"  {f'{verb.name} {verb.arguments}':<35} {verb.summary}" for verb in verbs]
+        lines += [f"  {f'{verb.name} {verb.arguments}':<34}  {verb.summary}" for verb in verbs]
         lines.append("")
     return "\n".join([*lines, _TAIL])
 

@@ -33,9 +33,9 @@ class Recipients:
         for recipient in recipients:
             seen.recipients += 1
             self._feed(seen, recipient)
-            if not self.keyring.has_tenant_key(key_name(recipient.id)):
-                what = "a recipient has no key: it cannot be known by any name any more"
-                seen.add("I9", "recipient_without_key", what, recipient.id)
+            if recipient.ended_at is None and not self.keyring.has_tenant_key(key_name(recipient.id)):
+                what = "a recipient has no key: nothing can be handed over to it under a name that it knows"
+                seen.add("I9", "recipient_without_key", what, recipient.id, safe=True)
         self._receipts(seen)
         self._lone_keys(seen, {recipient.id for recipient in recipients})
 

@@ -12,6 +12,7 @@ from sottovoce.usecases.fsck.decisions import unagreed
 from sottovoce.usecases.fsck.report import FsckReport
 from sottovoce.usecases.keyring import Keyring
 from sottovoce.usecases.receipts import ReceiptBook
+from sottovoce.usecases.recipients import end_without_keys
 from sottovoce.usecases.retention import RetentionSweep
 from sottovoce.usecases.tombstones import Replay
 from sottovoce.usecases.trail import Trail
@@ -46,6 +47,8 @@ class Repair:
             self.replay.catch_up(caller=caller)
         if any(finding.code == "erased_is_back" for finding in report.findings):
             self.replay.destroy_keys()
+        if any(finding.code == "recipient_without_key" for finding in report.findings):
+            end_without_keys(self.database, self.keyring, self.trail, caller=caller)
         self.sweep.sweep(caller=caller)
         with self.database.begin() as tx:
             done = {"found": len(report.findings)}

@@ -4,12 +4,13 @@ A card is the body of a signed receipt of the kind `model` (sealing.receipt). Nu
 decimal text ("0.031"): what is signed has one spelling. What the data do not allow is "not available", and no
 privacy guarantee is "none"; neither is ever left out or made up.
 
-Two formats are read: `sottovoce-model-card/2`, which is written, and /1, which had no room for calibration, coverage,
-transfer to other data and the error of the constant answer.
+Three formats are read: `sottovoce-model-card/3`, which is written; /2, which had no room for the range of what was
+learned and for the answers given to held-out people and on other data; and /1, which had none for calibration,
+coverage, transfer to other data and the error of the constant answer either.
 
 Rules upheld here:
 1. A card names the hash of every file it is about; a file that it does not name is not its model.
-2. Every field of its format (FIELDS_2, FIELDS) is there, and no other.
+2. Every field of its format (FIELDS_3, FIELDS_2, FIELDS) is there, and no other.
 3. IntegrityError (reason `card_malformed`, or `model_not_of_card`) is the only way to fail.
 """
 
@@ -21,11 +22,13 @@ from dataclasses import dataclass
 
 from sottovoce.errors import IntegrityError
 from sottovoce.model.canonical import JsonValue
+from sottovoce.model.features import FEATURE_NAMES
 from sottovoce.voice.models.network import OUTPUTS, PRECISIONS
 from sottovoce.voice.models.read_tflite import ModelFile
 
 FORMAT = "sottovoce-model-card/1"
 FORMAT_2 = "sottovoce-model-card/2"
+FORMAT_3 = "sottovoce-model-card/3"
 NOT_AVAILABLE = "not available"
 NOT_ENOUGH = "not enough data"  # too few people for a figure of a group
 NO_QUANTITY = "none"  # the outputs are probabilities of labels
@@ -61,6 +64,17 @@ def read_card(body: Mapping[str, JsonValue]) -> Card:
     if fields is None or not _fields(fields)(body):
         raise _malformed()
     return Card(body)
+
+
+def learned_range(card: Card) -> tuple[tuple[int, ...], float] | None:
+    """Which features (their places among the 88) are compared with what was learned from, and how far they may lie
+    from it (`network.distances`); None where the card states no range."""
+    stated = card.body.get("learned_range")
+    if not isinstance(stated, Mapping):
+        return None
+    names = stated["inputs"]
+    inputs = tuple(FEATURE_NAMES.index(str(one)) for one in names) if isinstance(names, list | tuple) else ()
+    return inputs, float(str(stated["bound"]))
 
 
 def check_model(card: Card, model: ModelFile) -> None:
@@ -100,6 +114,10 @@ def _decimal(value: JsonValue) -> bool:
 
 def _hash(value: JsonValue) -> bool:
     return isinstance(value, str) and bool(_HASH.fullmatch(value))
+
+
+def _feature(value: JsonValue) -> bool:
+    return isinstance(value, str) and value in FEATURE_NAMES
 
 
 def _flag(value: JsonValue) -> bool:
@@ -196,7 +214,24 @@ FIELDS_2: Mapping[str, Check] = {
     "conformal": _or(NOT_AVAILABLE, _CONFORMAL_2),
     "transfer": _list(_fields({"data": _text, **_MEASURED})),
 }
-FORMATS: Mapping[str, Mapping[str, Check]] = {FORMAT: FIELDS, FORMAT_2: FIELDS_2}
+# What was answered, the range applied; `coverage` is that of the sets alone, as if there were no range.
+_ANSWERS = {
+    "coverage": _fields(_MEASURED), "unlike": _decimal, "determined": _decimal,
+    "wrong_of_determined": _or(NOT_AVAILABLE, _fields(_MEASURED)),
+}  # fmt: skip
+FIELDS_3: Mapping[str, Check] = {
+    **FIELDS_2,
+    "held_out": _or(NOT_AVAILABLE, _fields({"measure": _text, "split": _text, **_MEASURED, **_ANSWERS})),
+    "learned_range": _or(
+        NOT_AVAILABLE,
+        _fields({
+            "inputs": _list(_feature, least=1), "bound": _decimal, "percent": _whole, "speakers": _whole,
+            "refused": _fields({"splits": _whole, **_MEASURED}),
+        }),
+    ),
+    "transfer": _list(_fields({"data": _text, **_MEASURED, **_ANSWERS})),
+}  # fmt: skip
+FORMATS: Mapping[str, Mapping[str, Check]] = {FORMAT: FIELDS, FORMAT_2: FIELDS_2, FORMAT_3: FIELDS_3}
 
 
 def _entries(value: JsonValue) -> list[Mapping[str, JsonValue]]:

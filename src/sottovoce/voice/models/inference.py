@@ -7,7 +7,9 @@ Rules upheld here:
 2. Without enough voice, or with values beyond what the model takes, everything is "not available", never a guess.
 3. A prediction set is made where the card has a threshold for it, else it is not available (split conformal
    prediction, score 1 - probability of the label: Vovk et al. 2005; Sadinle, Lei & Wasserman 2019).
-4. The values depend on the stored float32 form of the features alone, so a replay gives the same ones to the bit.
+4. A recording outside of the range that the card states is "unlike what was learned": no label is ruled out then, so
+   that nothing is determined, however sure the model is of its probability.
+5. The values depend on the stored float32 form of the features alone, so a replay gives the same ones to the bit.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from functools import lru_cache
 from sottovoce.errors import UsageError
 from sottovoce.model.features import FeatureVector, Quality
 from sottovoce.model.inference import Inference, ModelUse
-from sottovoce.voice.models.network import Network, run_on
+from sottovoce.voice.models.network import Network, distances, run_on
 from sottovoce.voice.models.read_tflite import read_tflite
 
 _LOADED = 16  # networks kept by the content of their file
@@ -29,13 +31,21 @@ def infer(use: ModelUse, features: FeatureVector, quality: Quality) -> Inference
     is no model."""
     network = _network(use.data)
     probabilities = _probabilities(network, features) if quality.has_voice else None
+    unlike = probabilities is not None and is_unlike(network, features, use)
     return Inference(
         attribute=use.attribute, model_sha256=use.sha256, card_sha256=use.card_sha256,
         feature_sha256=features.sha256(), labels=network.about.labels, probabilities=probabilities,
-        label_set=None if probabilities is None else label_set(network.about.labels, probabilities, use.threshold),
+        label_set=_set(network.about.labels, probabilities, use.threshold, unlike),
         percent=use.percent, guarantee=use.guarantee, not_for=use.not_for, demonstration=use.demonstration,
-        unit=use.unit, number=_number(use, probabilities),
+        unit=use.unit, number=None if unlike else _number(use, probabilities), unlike=unlike,
     )  # fmt: skip
+
+
+def is_unlike(network: Network, features: FeatureVector, use: ModelUse) -> bool:
+    """Whether the features lie further from what the model has learned from than its card's range allows."""
+    if use.range_bound is None:
+        return False
+    return float(distances(network, [features.values], use.range_inputs)[0]) > use.range_bound
 
 
 def label_set(
@@ -45,6 +55,14 @@ def label_set(
     if threshold is None:
         return None
     return tuple(label for label, p in zip(labels, probabilities, strict=True) if 1 - p <= threshold)
+
+
+def _set(
+    labels: tuple[str, ...], probabilities: tuple[float, ...] | None, threshold: float | None, unlike: bool
+) -> tuple[str, ...] | None:
+    if probabilities is None:
+        return None
+    return labels if unlike else label_set(labels, probabilities, threshold)
 
 
 def _number(use: ModelUse, weights: tuple[float, ...] | None) -> float | None:

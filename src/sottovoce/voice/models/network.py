@@ -8,6 +8,7 @@ JavaScript agree far below what float32 runtimes differ by.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -123,6 +124,20 @@ def run_on(network: Network, features: FeatureVector) -> tuple[float, ...]:
             reason="model_profile",
         )
     return tuple(float(value) for value in run(network, [features.values])[0])
+
+
+def distances(network: Network, rows: ArrayLike, inputs: Sequence[int]) -> NDArray[np.float64]:
+    """(n, inputs of the network) -> (n,): how far each row lies from the mean of what was learned from, 0 or more.
+
+    The root of the mean square of the standardised values (the model's own, in float32) of the inputs named by
+    `inputs`: about 1 for what is like the rows learned from, in units of their standard deviation.
+    """
+    given = np.asarray(rows, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        standard = (given.astype(np.float32) - network.mean) * network.gain
+    values = standard[:, list(inputs)].astype(np.float64)
+    out: NDArray[np.float64] = np.sqrt((values**2).mean(axis=1))
+    return out
 
 
 def _through(layers: tuple[Dense, ...], values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,7 +7,19 @@ from dataclasses import replace
 import pytest
 
 from sottovoce.errors import IntegrityError
-from sottovoce.voice.models.card import FIELDS, FIELDS_2, FORMAT, FORMAT_2, check_model, read_card
+from sottovoce.model.features import FEATURE_NAMES
+from sottovoce.voice.models.card import (
+    FIELDS,
+    FIELDS_2,
+    FIELDS_3,
+    FORMAT,
+    FORMAT_2,
+    FORMAT_3,
+    Card,
+    check_model,
+    learned_range,
+    read_card,
+)
 from sottovoce.voice.models.read_tflite import read_tflite
 from sottovoce.voice.models.write_tflite import write_tflite
 
@@ -198,3 +210,57 @@ def test_a_card_of_the_second_format_that_says_it_otherwise_is_refused(part, val
 def test_formats_are_not_mixed(second, body):
     assert refused({**second, "format": FORMAT}) == "card_malformed"
     assert refused({**body, "format": FORMAT_2}) == "card_malformed"
+
+
+# --- the third format -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def third(second):
+    measured = {name: second["transfer"][0][name] for name in second["transfer"][0] if name != "data"}
+    answers = {
+        "coverage": measured, "unlike": "0.2", "determined": "0.7", "wrong_of_determined": "not available",
+    }  # fmt: skip
+    return {
+        **second, "format": FORMAT_3, "held_out": {**second["held_out"], **answers},
+        "learned_range": {
+            "inputs": [FEATURE_NAMES[0], FEATURE_NAMES[87]], "bound": "1.25", "percent": 90, "speakers": 30,
+            "refused": {"splits": 9, **measured},
+        },
+        "transfer": [{"data": "others", **measured, **answers}],
+    }  # fmt: skip
+
+
+def test_a_whole_card_of_the_third_format_is_read(third, second, model):
+    card = read_card(third)
+    check_model(card, model)
+    assert learned_range(card) == ((0, 87), 1.25)
+    assert learned_range(read_card(third | {"learned_range": "not available"})) is None
+    assert learned_range(read_card(second)) is None
+
+
+@pytest.mark.parametrize("name", sorted(FIELDS_3))
+def test_M65_a_card_of_the_third_format_leaves_nothing_out(name, third):
+    """The newest cards say what is like the data learned from and what was answered on other data; none is left out."""
+    assert refused({key: value for key, value in third.items() if key != name}) == "card_malformed"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"inputs": []},
+        {"inputs": ["another feature"]},
+        {"inputs": [0]},
+        {"bound": "-1"},
+        {"bound": 1},
+        {"more": "x"},
+    ],
+)
+def test_a_range_of_another_form_is_refused(changes, third):
+    assert refused(third | {"learned_range": {**third["learned_range"], **changes}}) == "card_malformed"
+
+
+def test_the_third_format_is_not_mixed_with_the_second(third, second):
+    assert refused({**third, "format": FORMAT_2}) == "card_malformed"
+    assert refused({**second, "format": FORMAT_3}) == "card_malformed"
+    assert isinstance(read_card(third), Card)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -116,6 +117,48 @@ def test_M10_without_voice_or_beyond_its_range_nothing_is_said(a_network: Callab
         about=About("nothing", ("no", "yes"), "compat", "egemaps-88/1"),
     )  # fmt: skip
     assert infer(use_of(steep), far, QUALITY).probabilities is None
+
+
+def far_by_hand(network: Network, features: FeatureVector, inputs: tuple[int, ...]) -> float:
+    squares = [
+        float((np.float32(features.values[i]) - network.mean[i]) * network.gain[i]) ** 2 for i in inputs
+    ]
+    return math.sqrt(math.fsum(squares) / len(squares))
+
+
+def test_M88_unlike_what_was_learned_nothing_is_determined(a_network: Callable[..., Network]) -> None:
+    """Of a recording outside of the range on the model's card nothing is determined, however sure the model is, and the
+    answer says why."""
+    inputs = (0, 3, 7)
+    network = a_network((88, 16, 1))
+    far = far_by_hand(network, vector(), inputs)
+    inside = infer(use_of(network, range_inputs=inputs, range_bound=far * 1.0001), vector(), QUALITY)
+    outside = infer(use_of(network, range_inputs=inputs, range_bound=far * 0.9999), vector(), QUALITY)
+    assert inside == infer(use_of(network), vector(), QUALITY)
+    assert (inside.reason, inside.unlike) == ("", False)
+    assert (outside.value, outside.reason) == ("not determined", "unlike what was learned")
+    assert outside.label_set == outside.labels
+    assert outside.confidence is None
+    assert outside.probabilities == inside.probabilities  # logged all the same: a replay compares them
+    no_sets = infer(use_of(network, range_inputs=inputs, range_bound=0.0, threshold=None), vector(), QUALITY)
+    assert no_sets.value == "not determined"
+    age = use_of(network, range_inputs=inputs, range_bound=0.0, unit="years", values=(20.0, 50.0))
+    assert (infer(age, vector(), QUALITY).value, infer(age, vector(), QUALITY).number) == (
+        "not determined",
+        None,
+    )
+
+
+def test_I3_an_inference_stored_before_models_had_a_range_is_read(a_network: Callable[..., Network]) -> None:
+    """What an earlier release stored of an inference is still read, to the bit."""
+    said = infer(use_of(a_network((88, 16, 1))), vector(), QUALITY)
+    body = bodies._inference_body(said)
+    earlier = json.loads(body[1:])
+    assert earlier.pop("unlike") is False
+    assert bodies.read_inference(body[:1] + json.dumps(earlier).encode()) == said
+    del earlier["labels"]
+    with pytest.raises(IntegrityError):
+        bodies.read_inference(body[:1] + json.dumps(earlier).encode())
 
 
 def test_what_is_no_model_is_refused() -> None:

@@ -1,17 +1,19 @@
-"""The port Tombstones as a working fake in memory (see `adapters/memory.py` for the others)."""
+"""Port `Tombstones` in memory."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sottovoce.errors import StorageError
+from sottovoce.errors import IntegrityError, StorageError
 from sottovoce.model.tombstones import (
     SignedHead,
     TombstoneEntry,
     TombstoneHead,
     decode,
+    decode_alone,
     encode,
     follow,
     head_line,
@@ -26,6 +28,7 @@ class MemoryTombstones:
         self.disk_full = False
         self.lines: list[bytes] = []  # of entries
         self.signed_lines: list[bytes] = []
+        self.put_aside: list[bytes] = []  # lines of entries of files that were replaced
         self._reserve = True
         self._lock = threading.RLock()
 
@@ -47,6 +50,21 @@ class MemoryTombstones:
             head = entry.head
             if entry.number > after:
                 yield entry
+
+    def legible(self) -> Iterator[TombstoneEntry]:
+        for line in [*self.put_aside, *self.lines]:
+            with suppress(IntegrityError):
+                yield decode_alone(line)
+
+    def replace(self, entries: Sequence[TombstoneEntry]) -> TombstoneHead:
+        with self._lock:
+            head, lines = TombstoneHead(), []
+            for entry in entries:
+                lines.append(encode(entry, head))
+                head = follow(lines[-1], head)
+            self.put_aside += self.lines
+            self.lines, self.signed_lines = lines, []
+            return head
 
     def chain(self) -> Iterator[TombstoneHead]:
         head = TombstoneHead()

@@ -1,4 +1,4 @@
-"""Port `Models` in memory: shipped, for tests of whoever builds on the port, like all of `adapters/memory.py`."""
+"""Port `Models` in memory."""
 
 from __future__ import annotations
 

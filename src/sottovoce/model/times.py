@@ -1,0 +1,25 @@
+"""Times as text, the same everywhere: ISO 8601 in UTC, to the second for people and receipts, to the microsecond where
+the text has to give the same time again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import overload
+
+
+@overload
+def iso_s(at: datetime) -> str: ...
+@overload
+def iso_s(at: datetime | None) -> str | None: ...
+def iso_s(at: datetime | None) -> str | None:
+    """To the second, cut off; None stays None."""
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="seconds")
+
+
+@overload
+def iso_us(at: datetime) -> str: ...
+@overload
+def iso_us(at: datetime | None) -> str | None: ...
+def iso_us(at: datetime | None) -> str | None:
+    """To the microsecond, always with six digits; None stays None."""
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="microseconds")
