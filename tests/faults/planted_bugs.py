@@ -101,10 +101,10 @@ BUGS = (
     ),
     Bug(
         "a submission is acknowledged before its body is stored", "usecases/record.py",
-        "            size_bytes = self._put_body(received, read_into)\n"
+        "            size_bytes = put(received)\n"
         "            stored = self._acknowledge(received, size_bytes, scribe)\n",
         "            stored = self._acknowledge(received, 0, scribe)\n"
-        "            self._put_body(received, read_into)\n",
+        "            put(received)\n",
         (RECORD + "test_F2_an_interrupted_put_is_resumed_by_its_retry",),
     ),
     Bug(
@@ -147,7 +147,8 @@ BUGS = (
     ),
     Bug(
         "the context of a body is not bound", "sealing/envelope.py",
-        "        return self.to_bytes() + context", "        return self.to_bytes()",
+        "        return self.client_hash or self.to_bytes() + context",
+        "        return self.client_hash or self.to_bytes()",
         ("tests/unit/sealing/test_envelope.py::test_X25_a_body_moved_to_another_person_does_not_open",),
     ),
     Bug(
