@@ -26,6 +26,7 @@ TYPES = {
     ".svg": "image/svg+xml",
     ".wav": "audio/wav",
     ".f64": "application/octet-stream",
+    ".tflite": "application/octet-stream",
 }
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; worker-src 'self'; "

@@ -66,6 +66,14 @@ def read(data: Path, wanted: Callable[[dict[str, str]], bool], *, profile: str) 
     return Recordings(values, tuple(row for row, _ in found), len(chosen))
 
 
+def louder(data: Path, recordings: Recordings, gain_db: float, *, profile: str) -> Recordings:
+    """The same recordings as a recorder would give them whose gain is `gain_db` higher; full scale is its end."""
+    found = [(one, _measured(data / one["file"], profile, gain_db)) for one in recordings.facts]
+    kept = [(one, values) for one, values in found if values is not None]
+    rows = np.array([values for _, values in kept], dtype=np.float32).reshape(-1, 88)
+    return Recordings(rows, tuple(one for one, _ in kept), len(found))
+
+
 def of_set(name: str, *, known: str) -> Callable[[dict[str, str]], bool]:
     """Recordings of one set whose speaker is named and whose label `known` is."""
     return lambda row: row["file"].split("/")[0] == name and bool(row["speaker"]) and bool(row[known])
@@ -77,11 +85,13 @@ def together(parts: Sequence[Recordings]) -> Recordings:
     return Recordings(rows, facts, sum(part.asked for part in parts))
 
 
-def _measured(path: Path, profile: str) -> tuple[float, ...] | None:
+def _measured(path: Path, profile: str, gain_db: float = 0.0) -> tuple[float, ...] | None:
     """The 88 values, or None where there is no voice or no measurable sound."""
     with soundfile.SoundFile(path) as file:
         samples = file.read(MOST_ANALYSED_S * file.samplerate, dtype="float32", always_2d=True)[:, 0]
         rate_hz = file.samplerate
+    if gain_db:
+        samples = np.clip(samples * np.float32(10 ** (gain_db / 20)), -1, 1)
     try:
         found = sottovoce.egemaps(samples, rate_hz, profile)
     except SottovoceError:

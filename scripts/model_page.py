@@ -157,11 +157,12 @@ def learned_range(body: dict[str, Any]) -> str:
         f"{shown(refused['value'])} ({interval(refused)})."
     )
     more = (
-        "Why it looks at more than the pitch: the voice of a man who speaks up has an ordinary "
-        "pitch, only too high. By "
+        "Why it looks at more than the pitch: a man who raises his voice does have a high pitch. By "
         "the four inputs of the model alone such a recording is inside of everything that was "
-        "learned, and the model is "
-        "sure and wrong. The kind of distance, the features and the share were chosen while "
+        "learned, and the model is sure and wrong. The price: loudness counts as well, and so does the "
+        "gain of the recorder. "
+        "The same voice made much louder or softer is refused too ([figures](../figures.md#models)). "
+        "The kind of distance, the features and the share were chosen while "
         "looking at the other data "
         "below: how much of those is refused may be less for data that nobody has looked at."
     )
@@ -218,8 +219,8 @@ def files(body: dict[str, Any]) -> str:
         "## Files", "",
         wrapped(
             "Shipped is the first; `sottovoce models export` gives the others, to the byte. The difference is the "
-            "largest one of a probability on the recordings above. (Bounds of sizes are counted "
-            "in KiB of 1,024 bytes.)"
+            "largest one of a probability on the recordings above. The bounds of "
+            "this house, 80 KiB in full and 25 KiB with int8, are for larger networks; a KiB is 1,024 bytes."
         ), "",
         "| weights | bytes | largest difference | sha256 |", "|---|---|---|---|",
     ]  # fmt: skip

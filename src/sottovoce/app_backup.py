@@ -23,7 +23,7 @@ from sottovoce.adapters.database.schema import REVISIONS
 from sottovoce.adapters.keys_local import LocalKeys
 from sottovoce.adapters.keystore_sqlite import SCHEMA_VERSION, SqliteKeyStore
 from sottovoce.adapters.tombstones_file import FileTombstones
-from sottovoce.app import IDENTITY_NAME, LIBRARY, Platform, _pinned_document, connect
+from sottovoce.app import IDENTITY_NAME, LIBRARY, Platform, connect, pinned_document
 from sottovoce.errors import IntegrityError, SottovoceError
 from sottovoce.model.backup import (
     CONTENTS,
@@ -102,7 +102,7 @@ def verify_backups(
     `manifest_malformed`, `signature_broken`, `backup_incomplete`, `backup_altered`, `backup_damaged`, `other_home`),
     UnknownSigner, SchemaNewer, InputUnreadable."""
     settings = configuration.load(home=home)
-    trusted = receipts.trusted_keys(_pinned_document(key, settings.home))
+    trusted = receipts.trusted_keys(pinned_document(key, settings.home))
     alive = None
     if (settings.home / IDENTITY_NAME).exists():
         alive = frozenset(LocalKeys(settings.keys_folder / "kek").epochs())  # asks for no passphrase

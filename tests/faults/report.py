@@ -1,6 +1,6 @@
 """`make faults`: every campaign of this folder in full; prints the tables and keeps them in docs/reference/figures.md.
 
-python tests/faults/report.py [--kills 500] [--step 4] [--every 1] [--only points|errors|disk|kills] [--record]
+python tests/faults/report.py [--kills 500] [--step 4] [--every 1] [--only points|around|errors|disk|kills] [--record]
 
 Printed is every point of every scenario, killed and raised; kept is a line for each scenario, and a section of the
 page for each campaign, so that one can be run and recorded by itself.
@@ -36,6 +36,11 @@ SHAPES = {  # scenario -> in which shape the audio of that home came
     "hand-over-by-hand": "inline", "hand-over-package": "inline", "tell-erased": "inline",
     "tell-session-erased": "inline", "tell-withdrawn": "inline", "acknowledge": "inline",
 }  # fmt: skip
+AROUND = {  # the same of what stands around the path: models, training, sealed recordings, backups
+    "infer": "inline", "infer-work": "sealed body", "infer-withdraw": "inline", "train": "inline",
+    "train-withdraw": "inline", "train-erase": "inline", "sealed": "sealed body", "recipient-key": "none yet",
+    "recipient-key-retire": "none yet", "backup": "both", "restore": "both",
+}  # fmt: skip
 EVERY_CALL = (
     "analyze",
     "submit",
@@ -63,6 +68,15 @@ def of_kind(rows: list[dict[str, Any]], words: tuple[str, ...]) -> int:
 
 
 def points(_: argparse.Namespace) -> Part:
+    return each_point(SHAPES)
+
+
+def around(_: argparse.Namespace) -> Part:
+    return each_point(AROUND)
+
+
+def each_point(shapes: dict[str, str]) -> Part:
+    """Killed and raised at every point of these scenarios."""
     head = [
         "scenario",
         "audio came",
@@ -75,7 +89,7 @@ def points(_: argparse.Namespace) -> Part:
     ]
     lines = ["| " + " | ".join([*head, "outside any point"]) + " |", "|---|---|" + "---:|" * 7]
     bad = 0
-    for scenario, shape in SHAPES.items():
+    for scenario, shape in shapes.items():
         found = run("campaign.py", scenario)
         if "failed" in found:
             lines.append(f"| {scenario} | {shape} | did not run | | | | | | |")
@@ -154,6 +168,7 @@ def kills(given: argparse.Namespace) -> Part:
 
 PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], Part]]] = {
     "points": ("Faults: a kill and a raise at each boundary", points),
+    "around": ("Faults: the same of models, training, sealed recordings and backups", around),
     "errors": ("Faults: a disk that fails at a call", errors),
     "disk": ("Faults: a full disk", disk),
     "kills": ("Faults: kills at random moments", kills),

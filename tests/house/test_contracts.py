@@ -20,6 +20,7 @@ SEEDS = {
     "adapters-apart": ("adapters/seeded.py", "import sottovoce.adapters.memory"),
     "plain-model": ("model/seeded.py", "import numpy"),
     "no-io-inside": ("usecases/seeded.py", "import sqlalchemy"),
+    "no-io-inside-files": ("usecases/seeded.py", "import sottovoce.durable"),
     "no-io-inside-benches": ("audit/seeded.py", "import pydantic"),
     "one-locksmith": ("usecases/seeded.py", "from cryptography.hazmat.primitives import hashes"),
     "one-locksmith-adapters": ("adapters/seeded.py", "import cryptography"),

@@ -32,7 +32,8 @@ SESSION, SUBJECT = "ses_" + "c" * 24, "anna of the canaries"
 FAR = datetime(2090, 1, 1, tzinfo=UTC)
 WORDS: dict[type[Any], Any] = {
     ConsentAction: ConsentAction.REFUSE, RecordingState: RecordingState.VERIFIED, MarkKind: MarkKind.CORRECTION,
-    CaseKind: CaseKind.ACCESS, CaseState: CaseState.OPEN, SubjectState: SubjectState.ACTIVE, DisclosureForm: DisclosureForm.SHOWN,
+    CaseKind: CaseKind.ACCESS, CaseState: CaseState.OPEN, SubjectState: SubjectState.ACTIVE,
+    DisclosureForm: DisclosureForm.SHOWN,
 }  # fmt: skip
 # Columns whose value the program itself needs to be something: ids that join rows, codes that are looked up.
 JOINS = {"subject_id", "session_id", "recipient_id", "notice_id", "pseudonym", "tenant", "id", "ref"}

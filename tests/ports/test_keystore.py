@@ -23,6 +23,7 @@ from sottovoce.adapters.keystore_sqlite import SqliteKeyStore, _decode, _encode,
 from sottovoce.adapters.memory import MemoryKeyStore
 from sottovoce.errors import Conflict, IntegrityError, SchemaNewer, StorageError
 from sottovoce.model.keys import KeyRow
+from sottovoce.model.tombstones import TombstoneHead
 from sottovoce.ports import KeyStore
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -515,3 +516,17 @@ def test_F10_a_disk_that_does_not_even_unlink_is_told_as_a_storage_error(
         store._erase([object()])  # type: ignore[list-item]
     assert refused.value.reason == "storage_full"
     store.close()
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_a_store_knows_how_far_it_has_followed_the_tombstones(kind: str, path: Path) -> None:
+    store = MemoryKeyStore() if kind == "memory" else SqliteKeyStore(path)
+    assert store.followed() is None
+    for count in (3, 7, 2):
+        store.set_followed(TombstoneHead(count, bytes([count]) * 32))
+        assert store.followed() == TombstoneHead(count, bytes([count]) * 32)
+    if isinstance(store, SqliteKeyStore):
+        store.close()
+        store = SqliteKeyStore(path)
+        assert store.followed() == TombstoneHead(2, bytes([2]) * 32)
+        store.close()

@@ -1,6 +1,6 @@
 /** What the browser tests call in the page; served beside the SDK, under the same strict policy. */
 
-import { egemaps, Extractor, readModel, Recorder, runModel } from "/index.js";
+import { answer, egemaps, Extractor, openModel, readModel, Recorder, runModel, trustedKeys } from "/index.js";
 import { makeSignal } from "./signals.js";
 
 const plain = ({ values, ...rest }) => ({ ...rest, values: Array.from(values) });
@@ -52,6 +52,20 @@ Object.assign(window, {
       return plain(await extractor.features(samples, rate_hz, { profile }));
     } catch (error) {
       return { code: error.publicCode };
+    }
+  },
+
+  /** What the model in /samples/ says of samples in a file: its card is checked, then features, then the answer. */
+  async asked(file, rate_hz, profile) {
+    const get = (name) => fetch(`/samples/${name}`);
+    try {
+      const keys = await trustedKeys(await (await get("signers.json")).text());
+      const bytes = await (await get("model.tflite")).arrayBuffer();
+      const opened = await openModel(bytes, await (await get("card.json")).text(), { trusted: keys });
+      const samples = new Float64Array(await (await fetch(file)).arrayBuffer());
+      return answer(opened, await extractor.features(samples, rate_hz, { profile }));
+    } catch (error) {
+      return { reason: error.reason };
     }
   },
 

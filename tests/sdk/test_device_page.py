@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import shutil
 import threading
 import time
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from sottovoce import app as house
 from sottovoce.model.features import FEATURE_NAMES
 from sottovoce.voice.egemaps.extract import analyse
 
@@ -60,6 +62,29 @@ def test_M54_a_browser_refuses_what_the_server_refuses(watched, compare_device, 
         jobs.append(f"featuresOf('/samples/refused{i}.f64', {rate_hz}, '{profile}')")
         expected.append(compare_device.by_python(samples, rate_hz, profile)["code"])
     assert [watched.evaluate(job)["code"] for job in jobs] == expected
+
+
+def test_M88_the_shipped_model_answers_in_a_page_as_on_a_server(watched, samples_folder, jfk_path):
+    """In a page under a strict policy the shipped model's card is checked, and a speech unlike what was learned is "not
+    determined", as on a server; a changed card is refused."""
+    model = house.shipped_model()
+    card = model.with_name(model.name + ".card.json").read_text()
+    shutil.copy(model, samples_folder / "model.tflite")
+    shutil.copy(model.with_name("signers.json"), samples_folder / "signers.json")
+    (samples_folder / "card.json").write_text(card)
+    samples, rate_hz = soundfile.read(jfk_path)
+    samples.astype("<f8").tofile(samples_folder / "asked.f64")
+    said = watched.evaluate(f"asked('/samples/asked.f64', {rate_hz}, 'compat')")
+    assert (said["value"], said["reason"]) == ("not determined", "unlike what was learned")
+    assert (said["confidence"], said["percent"], said["labelSet"]) == (None, 90, ["female", "male"])
+    assert (
+        watched.evaluate(f"asked('/samples/asked.f64', {rate_hz}, 'corrected')")["reason"] == "model_profile"
+    )
+    bound = json.loads(card)["body"]["learned_range"]["bound"]
+    (samples_folder / "card.json").write_text(card.replace(bound, "9.000000"))
+    assert (
+        watched.evaluate(f"asked('/samples/asked.f64', {rate_hz}, 'compat')")["reason"] == "signature_broken"
+    )
 
 
 def test_progress_is_told_and_cancel_ends_the_work_at_once(watched):

@@ -12,9 +12,11 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import soundfile
 
 from sottovoce import app as house
 from sottovoce.errors import UsageError
+from sottovoce.model.features import FEATURE_NAMES
 from sottovoce.sealing.receipt import Identity
 from sottovoce.voice.models.network import run
 from sottovoce.voice.models.read_tflite import read_tflite
@@ -121,3 +123,18 @@ def test_the_hash_of_the_data_is_that_of_what_was_learned_from(script):
     backwards = recordings.take(np.arange(len(recordings))[::-1])
     assert recordings.sha256("age") == backwards.sha256("age") != recordings.sha256("gender")
     assert recordings.take(np.arange(4)).sha256("age") != recordings.sha256("age")
+
+
+def test_a_louder_recorder_gives_the_same_recording_cut_at_full_scale(script, tmp_path):
+    times = np.arange(32_000) / 16_000
+    buzz = 0.05 * sum(np.sin(2 * np.pi * 120 * k * times) / k for k in range(1, 20))
+    soundfile.write(tmp_path / "a.wav", buzz, 16_000, subtype="FLOAT")
+    facts = ({"file": "a.wav", "speaker": "a"},)
+    level = FEATURE_NAMES.index("equivalentSoundLevel_dBp")
+    soft, loud, most = (
+        script.louder(tmp_path, script.Recordings(np.zeros((1, 88)), facts, 1), db, profile="compat").rows
+        for db in (0, 6, 60)
+    )
+    assert loud[0, level] - soft[0, level] == pytest.approx(6, abs=0.1)
+    assert list(loud[0, list(script.PITCH)]) == pytest.approx(list(soft[0, list(script.PITCH)]), abs=0.1)
+    assert most[0, level] - soft[0, level] < 40

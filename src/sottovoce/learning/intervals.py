@@ -41,11 +41,11 @@ class Estimate:
         return self.speakers >= MINIMUM_SPEAKERS
 
 
-def exact_interval(successes: int, trials: int, *, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """The Clopper-Pearson interval of a share. UsageError for what is not 0 <= successes <= trials, trials >= 1."""
-    if not 0 <= successes <= trials or trials < 1 or not 0 < confidence < 1:
+def exact_interval(successes: int, trials: int) -> tuple[float, float]:
+    """The Clopper-Pearson interval of a share at 95 %. UsageError unless 0 <= successes <= trials, trials >= 1."""
+    if not 0 <= successes <= trials or trials < 1:
         raise UsageError("A share has 0 to n successes of n trials.", reason="not_a_share")
-    tail = (1 - confidence) / 2
+    tail = (1 - CONFIDENCE) / 2
     low = betaincinv(successes, trials - successes + 1, tail) if successes else 0.0
     high = betaincinv(successes + 1, trials - successes, 1 - tail) if successes < trials else 1.0
     return float(low), float(high)

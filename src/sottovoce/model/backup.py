@@ -192,7 +192,7 @@ class RestorePoint:
     at: datetime
     signed: bool  # a signed head of the tombstones covers it
     number: int  # of its entry among the tombstones
-    follows: int  # how many entries the database of the backup had followed: restores among them are its ancestors
+    follows: int  # entries the database of the backup had followed: restores among them are its ancestors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -309,7 +309,8 @@ class AccessLog:
 def said_words(said: ModelSaid) -> str:
     """What a model said, in a few words: the value with the model's own confidence where there is one."""
     sure = "" if said.confidence is None else f" (the model's own confidence: {said.confidence:.0%})"
-    return said.value + sure
+    why = f" ({said.reason})" if said.reason else ""
+    return said.value + sure + why
 
 
 def nothing_held() -> NotFound:

@@ -278,7 +278,11 @@ class Cases:
         if outcome not in ("fulfilled", "partly"):
             return
         if case.subject_id is None or (not held and case.kind is not CaseKind.ERASURE):
-            raise Conflict("Nothing is held of this person.", hint="Use nothing_held.", reason="not_done")
+            raise Conflict(
+                "Nothing is held of this person.",
+                hint="`sottovoce requests close CASE --outcome nothing_held` ends it.",
+                reason="not_done",
+            )
         if not self._was_done(tx, case, case.subject_id):
             raise Conflict(
                 "What was asked for has not been done since the request came in.",

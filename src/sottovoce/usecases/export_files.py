@@ -222,7 +222,7 @@ _SESSION_COLUMNS = (
 _INSIGHT_COLUMNS = ("session_id", "model", "name", "title", "value", "unit", "meaning")
 _INFERENCE_COLUMNS = (
     "session_id", "decision_id", "purpose", "attribute", "value", "confidence", "label_set", "percent", "model_sha256",
-    "feature_sha256", "at", "expires_at", "guarantee", "not_for",
+    "feature_sha256", "at", "expires_at", "guarantee", "not_for", "reason",
 )  # fmt: skip
 _CONSENT_COLUMNS = (
     "id", "purpose", "action", "occurred_at", "recorded_at", "channel", "notice_version", "locale", "notice_sha256",
@@ -287,6 +287,7 @@ def _inference_rows(content: Content) -> Iterable[tuple[object, ...]]:
                 copy.recording.id, decision.id, decision.purpose, said.attribute, said.value, said.confidence,
                 None if said.label_set is None else " ".join(said.label_set), said.percent, said.model_sha256,
                 said.feature_sha256, iso_us(decision.at), iso_us(decision.expires_at), said.guarantee, said.not_for,
+                said.reason or None,
             )  # fmt: skip
 
 

@@ -251,10 +251,10 @@ def error_words(error: JsonValue) -> str:
     """The error on a card as one line."""
     if not isinstance(error, Mapping):
         return NOT_AVAILABLE
-    return (
-        f"{error['measure']} {error['value']} ({error['confidence_percent']} % interval {error['low']} to "
-        f"{error['high']}, {error['speakers']} speakers)"
-    )
+    interval = f"{error['confidence_percent']} % interval {error['low']} to {error['high']}"
+    if NOT_AVAILABLE in (error["low"], error["high"]):
+        interval = "no interval: too few people"
+    return f"{error['measure']} {error['value']} ({interval}, {error['speakers']} speakers)"
 
 
 def guarantee_words(privacy: JsonValue) -> str:

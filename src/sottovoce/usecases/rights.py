@@ -350,7 +350,7 @@ class Rights:
         with self.database.read() as tx:
             ids = [record.id for record in tx.records.of_session(request.session_id)]
             ids += [decision.id for decision in tx.records.decisions_of_session(request.session_id)]
-        wanted = dict.fromkeys((*ids, *_promised_ids(request), request.session_id))
+        wanted = dict.fromkeys((*ids, *promised_ids(request), request.session_id))
         return {"keys": self.keyring.destroy(list(wanted))}
 
     def _inventory(self, request: ErasureRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -394,7 +394,7 @@ class Rights:
                 keys_left = self.keyring.holds_anything_of(request.subject_id)
             else:
                 rows = len(tx.records.of_session(request.session_id))
-                ids = (*_promised_ids(request), request.session_id)
+                ids = (*promised_ids(request), request.session_id)
                 keys_left = any(self.keyring.exists(key_id) for key_id in ids)
         if rows or keys_left:
             raise _incomplete()
@@ -494,10 +494,12 @@ def _sessions(tx: UnitOfWork, person: Subject | None, session_id: str | None) ->
     return recordings if session_id is None else tuple(r for r in recordings if r.id == session_id)
 
 
-def _promised_ids(request: ErasureRequest) -> tuple[str, ...]:
+def promised_ids(request: ErasureRequest) -> tuple[str, ...]:
     """Ids of the records and decisions that were there when the erasure was promised: also those of their keys, and
-    known when the rows are gone already."""
+    known when the rows are gone already, and from its receipt when the erasure is complete."""
     found = json.loads(request.inventory) if request.inventory else {}
+    if request.receipt is not None:
+        found = json.loads(request.receipt)["body"].get("found", {})
     return tuple(str(one["id"]) for one in found.get("objects", []))
 
 

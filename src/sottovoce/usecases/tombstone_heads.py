@@ -49,11 +49,6 @@ class TombstoneHeads:
     def name_of_home(self) -> str:
         return notes.name_of(self.pinned().origin)
 
-    def forget(self) -> None:
-        """The file was replaced: no head of it is signed."""
-        self._memo.clear()
-        self.news.set()
-
     def sign_if_due(self) -> None:
         """Sign the head, where there is news and the last time is long enough ago. Never raises."""
         if self.news.is_set() and self.clock.monotonic_s() >= (self._not_before_s or [0.0])[0]:

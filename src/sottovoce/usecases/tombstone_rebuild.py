@@ -113,7 +113,6 @@ class Rebuilding:
             scribe.write(tx, REBUILT, outcome=problem.reason, details=details)
             head = self.tombstones.replace([*entries, *found])
             tx.requests.set_applied(head_after(entries))
-        self.heads.forget()
         replayed = self.replay.run(caller=caller)
         return RebuiltTombstones(
             problem.reason, len(entries), len(found), sum(replayed.done.values()), lost.count, head
@@ -150,7 +149,7 @@ class Rebuilding:
         return begun(name, tx.now(), tenant=self.tenant), rebuilt
 
     def _restores(self, tx: UnitOfWork) -> Iterator[TombstoneEntry]:
-        """Rule 3."""
+        """Rule 3. What this log knows of are the restores that it comes from, each after the one before (`follows`)."""
         for event in tx.events.latest(limit=_MOST_RESTORES, kind=RESTORED):
             said = self.trail.open_details(event) or {}
             backup, size, root = (said.get(name) for name in ("backup", "log_size", "log_root"))

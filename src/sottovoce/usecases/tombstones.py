@@ -35,7 +35,7 @@ from sottovoce.usecases import promises
 from sottovoce.usecases.consent import Consent
 from sottovoce.usecases.keyring import Keyring
 from sottovoce.usecases.marks import Marks
-from sottovoce.usecases.rights import Rights
+from sottovoce.usecases.rights import Rights, promised_ids
 from sottovoce.usecases.tombstone_heads import TombstoneHeads
 from sottovoce.usecases.trail import Trail
 
@@ -126,9 +126,11 @@ class Replay:
         yield from entries
 
     def _destroy_keys_of(self, entry: TombstoneEntry) -> int:
-        if entry.session_id is not None:
-            return self.keyring.destroy([entry.session_id])
-        return self.keyring.destroy_subject(entry.subject_id or "")
+        if entry.session_id is None:
+            return self.keyring.destroy_subject(entry.subject_id or "")
+        with self.database.read() as tx:
+            request = tx.requests.get(entry.request_id or "")
+        return self.keyring.destroy([entry.session_id, *(promised_ids(request) if request else ())])
 
     def destroy_keys(self) -> int:
         """Destroy every key of whom or what the file says is erased, where an old key store brought it back; how many.

@@ -97,14 +97,14 @@ def test_list_shows_what_cannot_be_read_beside_what_can(run: Any, house: Any) ->
     assert "no backup" in run("backup", "list", "shelf").out
 
 
-def test_verify_ends_with_1_where_the_keys_open_nothing_any_more(run: Any, house: Any) -> None:
+def test_verify_ends_with_6_where_the_keys_open_nothing_any_more(run: Any, house: Any) -> None:
     house("backup_folders", (Path("shelf/n-keys"),))
     asked = house("verify_backups", (VerifiedBackup("n-keys", manifest(Half.KEYS), True),))
     assert run("backup", "verify", "shelf").code == 0
     assert asked[0]["key"] is None
     house("verify_backups", (VerifiedBackup("n-keys", manifest(Half.KEYS), False),))
     done = run("backup", "verify", "shelf")
-    assert done.code == 1
+    assert done.code == 6
     assert "epoch_ended" in done.err
     house("verify_backups", (VerifiedBackup("n-data", manifest(Half.DATA), None),))
     assert run("backup", "verify", "shelf", "--json").json[0]["epoch_alive"] is None

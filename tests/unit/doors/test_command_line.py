@@ -168,6 +168,7 @@ def test_ctrl_c_ends_with_130_and_closes_everything(run: Callable[..., Any], pla
 
 
 def test_a_stopped_ingest_says_how_to_go_on(run: Callable[..., Any], platform: Any, tmp_path: Path) -> None:
+    platform.answers["unwilling"] = ()
     platform.fails["unwilling"] = KeyboardInterrupt()
     result = run("ingest", str(tmp_path), "--subject-from", "name")
     assert result.code == 130
@@ -177,6 +178,7 @@ def test_a_stopped_ingest_says_how_to_go_on(run: Callable[..., Any], platform: A
 def test_a_usage_error_without_a_hint_of_its_own_names_the_help_of_its_verb(
     run: Callable[..., Any], platform: Any
 ) -> None:
+    platform.answers["finish_training"] = None
     platform.fails["finish_training"] = UsageError("The hash of a model is something else.")
     result = run("training", "finish", "rnd_x", "--model-hash", "zz", "--version", "1")
     assert "`sottovoce training finish --help`" in result.err

@@ -88,3 +88,9 @@ def test_the_trace_holds_places_but_neither_messages_nor_values() -> None:
 def test_every_kind_of_error_says_what_to_try(kind: type[ours.SottovoceError]) -> None:
     assert errors.hint(kind()).endswith(".")
     assert errors.hint(kind(hint="Do this.")) == "Do this."
+
+
+def test_a_reason_leads_to_the_verb_that_shows_it() -> None:
+    assert "training list" in errors.hint(ours.Conflict(reason="round_ended"))
+    assert errors.hint(ours.Conflict(hint="Own.", reason="round_ended")) == "Own."
+    assert "sessions" in errors.hint(ours.NotFound())

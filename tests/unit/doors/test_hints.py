@@ -12,7 +12,8 @@ from sottovoce.doors.cli.verbs import SECTIONS, VERBS
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMED = re.compile(r"(?:`|\$ )sottovoce((?: +--(?:home|json)(?: +[\w$./\"-]+)?)*)((?: +[a-z][a-z-]*){1,3})")
-TEXTS = sorted((ROOT / "src" / "sottovoce").rglob("*.py")) + [
+TEXTS = [
+    *sorted((ROOT / "src" / "sottovoce").rglob("*.py")),
     *sorted((ROOT / "docs" / "how-to").glob("*.md")),
     *sorted((ROOT / "docs" / "tutorial").glob("*.md")),
     *sorted((ROOT / "docs" / "reference").glob("*.md")),

@@ -75,6 +75,7 @@ def test_M88_error_groups_calibration_and_sets_are_printed(cli: Run, features: P
     assert "language: rare: not enough data" in text
     assert "calibration error" in text
     assert "prediction sets of 90 %: hold the truth for" in text
+    assert "unlike what was learned" in text
     assert "not determined" in text
 
 
@@ -88,6 +89,7 @@ def test_as_json_every_figure_has_its_counts(cli: Run, features: Path) -> None:
         "value": None, "low": None, "high": None, "speakers": 6, "recordings": 12,
     }  # fmt: skip
     assert found["sets"]["percent"] == 90
+    assert 0 <= found["sets"]["unlike"] <= 1
     assert sum(found["sets"]["sizes"].values()) == pytest.approx(1)
     assert sum(one["right"]["recordings"] for one in found["calibration"]["bins"]) == 60
 

@@ -149,16 +149,20 @@ def test_X07_an_interrupted_erasure_is_resumed_by_the_next_start(
 def test_X07_erasing_again_after_an_interruption_carries_out_the_same_promise(
     hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Asking again after an interrupted erasure does not fail on half-erased data; the sweep finishes it."""
+    """Asking again after an interrupted erasure finishes it and gives its receipt, also with the rows gone;
+    nobody who was promised an erasure is told that nothing was held."""
     hall.grant()
     with monkeypatch.context() as patch:
         patch.setattr(type(hall.platform._rights), "_complete", _interrupted)
         with pytest.raises(KeyboardInterrupt):
             hall.platform.erase(subject="anna")
-    assert hall.platform.erase(subject="anna").result == "nothing_held"  # her rows are gone already
-    hall.platform.sweep()
+    with hall.database.read() as tx:
+        (promised,) = tx.requests.unfinished()
+    again = hall.platform.erase(subject="anna")  # her rows are gone already
+    assert (again.result, again.request_id) == ("erased", promised.id)
     with hall.database.read() as tx:
         assert tx.requests.unfinished() == ()
+    assert hall.platform.erase(subject="anna").result == "nothing_held"
 
 
 def test_X07_asking_again_before_the_rows_are_gone_carries_out_the_same_promise(

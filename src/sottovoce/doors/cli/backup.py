@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from sottovoce.doors.cli import payloads, render
 from sottovoce.doors.cli.console import printable
-from sottovoce.doors.cli.errors import INTEGRITY, OK, SOME_FAILED, combined, exit_code, hint
+from sottovoce.doors.cli.errors import INTEGRITY, KEYS, OK, SOME_FAILED, combined, exit_code, hint
 from sottovoce.doors.cli.files import read_text
 from sottovoce.doors.cli.world import CALLER, COMMON, Common, Outside
 from sottovoce.errors import SottovoceError, UsageError
@@ -128,7 +128,7 @@ def verify(
             what="Its epoch has ended, or the key of it is not at hand: it opens nothing.",
             code="epoch_ended", hint="Make a new pair with `sottovoce backup create`.", about=name,
         )  # fmt: skip
-    codes = [exit_code(error) for error in broken.values()] + [SOME_FAILED] * len(dead)
+    codes = [exit_code(error) for error in broken.values()] + [KEYS] * len(dead)
     return combined([*codes, *([OK] * (len(found) - len(dead)))])
 
 

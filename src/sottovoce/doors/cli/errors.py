@@ -88,6 +88,20 @@ _HINTS: dict[str, str] = {
 }
 
 
+# The same by the reason of an error, where the one of its kind would lead elsewhere.
+_REASON_HINTS: dict[str, str] = {
+    "extension_used": "`sottovoce requests show CASE` shows its clock.",
+    "lifted": "`sottovoce marks --subject ID` shows what stands.",
+    "model_exists": "`sottovoce models list` shows what is here.",
+    "model_shipped": "`sottovoce models list` shows what is shipped and what is of this home.",
+    "not_done": "`sottovoce requests show CASE` says what was asked for.",
+    "recipient_ended": "`sottovoce recipients list` shows who receives data.",
+    "recipient_exists": "`sottovoce recipients list` shows who receives data.",
+    "round_ended": "`sottovoce training list` shows the rounds.",
+    "subject_erasing": "It is carried on whenever this home is opened; `sottovoce fsck` says whether it is finished.",
+}
+
+
 class Internal(errors.SottovoceError):
     """Something unexpected happened."""
 
@@ -102,7 +116,8 @@ def exit_code(error: errors.SottovoceError) -> int:
 
 def hint(error: errors.SottovoceError) -> str:
     """What to try: the error's own hint, else the one of its kind."""
-    return error.hint or _HINTS.get(error.code, "`sottovoce doctor` checks this home and machine.")
+    own = error.hint or _REASON_HINTS.get(error.public_code, "")
+    return own or _HINTS.get(error.code, "`sottovoce doctor` checks this home and machine.")
 
 
 def combined(codes: Sequence[int]) -> int:

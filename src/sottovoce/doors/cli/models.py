@@ -257,10 +257,22 @@ def _shown(model: ModelFile, card: Mapping[str, Any] | None, standing: str) -> s
         f"sha256    {model.sha256}",
         f"card      {standing if card is not None else 'none given'}",
     ]
-    lines += [
-        f"  {name:<16} {_words(value)}" for name, value in sorted((card or {}).items()) if name != "files"
-    ]
+    for name, value in sorted((card or {}).items()):
+        lines += [] if name == "files" else _field(name, value)
     return "\n".join(printable(line) for line in lines)
+
+
+def _field(name: str, value: object) -> list[str]:
+    """A field of a card: on one line where it is one thing, else one line for each thing in it."""
+    parts: list[str] = []
+    if isinstance(value, Mapping):
+        parts = [f"{inner}: {_words(held)}" for inner, held in sorted(value.items()) if inner != "bins"]
+        parts += [f"bin: {_words(one)}" for one in value.get("bins", ())]
+    elif isinstance(value, list | tuple) and name != "labels":
+        parts = [_words(one) for one in value]
+    if not parts:
+        return [f"  {name:<16} {_words(value)}"]
+    return [f"  {name}", *(f"    - {part}" for part in parts)]
 
 
 def _words(value: object) -> str:

@@ -149,6 +149,7 @@ def _sets(found: Sets | None) -> dict[str, object] | None:
         "coverage": _estimate(found.coverage),
         "sizes": {"none": sizes.none, "one": sizes.one, "several": sizes.several} if told else None,
         "wrong_when_one": _estimate(found.wrong_when_one),
+        "unlike": found.unlike if told else None,
     }
 
 
@@ -208,8 +209,11 @@ def _sets_shown(found: Sets) -> str:
         return words + NOT_ENOUGH
     interval, people, _ = _rest(found.coverage, "")
     sizes = found.sizes
+    wrong = "-" if found.wrong_when_one is None else _figure(found.wrong_when_one, "")
     return (
         f"{words}hold the truth for {_figure(found.coverage, '')} ({interval}, {people} people)\n"
         f"one label {100 * sizes.one:.1f} %, not determined {100 * (sizes.none + sizes.several):.1f} % "
-        f"(no label {100 * sizes.none:.1f} %, several {100 * sizes.several:.1f} %)"
+        f"(no label {100 * sizes.none:.1f} %, several {100 * sizes.several:.1f} %)\n"
+        f"of these unlike what was learned {100 * found.unlike:.1f} %; "
+        f"wrong where it said one label: {wrong}"
     )

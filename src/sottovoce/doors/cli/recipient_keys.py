@@ -69,7 +69,7 @@ def list_(*, common: Common = COMMON, world: Outside) -> int:
         for one in found
     ]  # fmt: skip
     text = (
-        render.table(rows)
+        render.table([("key", "state", "suite", "name", "made", ""), *rows], indent=0)
         if rows
         else "There are no recipient keys; `sottovoce keys recipient create` makes one."
     )
@@ -161,7 +161,10 @@ def _end(one: RecipientKey) -> str:
 
 def _document(found: RecipientKey) -> str:
     if found.document is None:
-        raise NotFound("The private half of this recipient key is gone; nothing is to be sealed to it.")
+        raise NotFound(
+            "The private half of this recipient key is gone; nothing is to be sealed to it.",
+            hint="`sottovoce keys recipient list` shows those that live.",
+        )
     return found.document
 
 

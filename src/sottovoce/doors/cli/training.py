@@ -136,7 +136,7 @@ def list_rounds(
     """
     with world.open(common) as platform:
         views = platform.training_rounds(model=model)
-    world.answer(common, [_view(view) for view in views], _table(views))
+    world.answer(common, [_view(view) for view in views], _table(views) if views else "No rounds.")
     return OK
 
 
