@@ -212,7 +212,9 @@ def test_the_name_of_a_file_may_be_anything(name: bytes, cli: Any, jfk_path: Pat
     assert "\x1b[31m" not in shown.out
 
 
-def test_C11d_erasing_is_answered_alike_for_the_erased_and_the_unknown(cli: Any, jfk_path: Path) -> None:
+def test_C11d_erasing_is_answered_alike_for_the_erased_and_the_unknown(
+    cli: Any, jfk_path: Path, tmp_path: Path
+) -> None:
     """After an erasure nothing opens; asked again, an erased person and an unknown one get the same answer."""
     cli.grant("gina")
     session = cli("analyze", jfk_path, "--subject", "gina", "--json").json["session_id"]
@@ -226,8 +228,11 @@ def test_C11d_erasing_is_answered_alike_for_the_erased_and_the_unknown(cli: Any,
     cli("show", session, "--purpose", "subject_access", code=4)
     again = cli("erase", "--subject", "gina", "--request-id", erased["request_id"], "--json").json
     assert Path(again["receipt"]).read_text() == Path(erased["receipt"]).read_text()
-    for name in ("gina", "nobody"):
-        assert cli("erase", "--subject", name, "--json").json["result"] == "nothing_held"
+    answers = [cli("erase", "--subject", name, "--json").json for name in ("gina", "nobody")]
+    assert [answer["result"] for answer in answers] == ["nothing_held", "nothing_held"]
+    assert answers[0]["signed"] == answers[1]["signed"]  # the erased and the unknown get the same receipt
+    (tmp_path / "nothing.json").write_text(json.dumps(answers[0]["signed"]))
+    cli("verify", tmp_path / "nothing.json")
     cli("audit", "verify")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -254,6 +255,8 @@ def erasure(outcome: ErasureOutcome) -> Json:
         "request_id": outcome.request_id,
         "counts": outcome.counts,
         "receipt": outcome.receipt_path,
+        # of whom nothing is held no file is kept: the signed answer is in the answer
+        **({"signed": json.loads(outcome.receipt)} if outcome.receipt and not outcome.receipt_path else {}),
     }
 
 

@@ -83,6 +83,8 @@ def _erasure(outcome: ErasureOutcome) -> str:
         lines.append(render.table(counts))
     if outcome.receipt_path:
         lines.append(f"  receipt  {outcome.receipt_path}")
+    elif outcome.result == "nothing_held" and outcome.receipt:
+        lines.append("  receipt  the same signed words for everybody; --json gives them")
     if outcome.request_id:
         lines.append(f"  request  {outcome.request_id}")
     return "\n".join(lines)
