@@ -274,7 +274,7 @@ def watch_files_of_ours(points: Points) -> None:
 
 FORGOTTEN: list[str] = []  # ports left unwatched, to see that this is noticed
 ORIGINALS: dict[str, Callable[..., Any]] = {}
-CHANGES = ("insert", "delete", "delete_subject", "begin_epoch", "rewrap", "drop_epoch")
+CHANGES = ("insert", "delete", "delete_subject", "begin_epoch", "rewrap", "drop_epoch", "set_followed")
 
 
 # --- scenarios: prepare a home, run under faults, say what was acknowledged ---------------------------------
@@ -720,13 +720,18 @@ def campaign(scenario: str, modes: list[str], folder: Path) -> dict[str, Any]:
         sys.exit(f"the scenario does not run without faults: {dry}")
     rows = []
     for number, name in enumerate(dry["points"], start=1):
-        for mode in modes:
+        for mode in modes if modes != ["turns"] else [turn(number)]:
             rows.append(one_point(scenario, base, folder, source, number, name, mode))
     return {
         "scenario": scenario, "points": len(dry["points"]), "faults": len(rows),
         "effects": dry["effects"], "astray": dry["astray"],
         "dirty": [row for row in rows if row["dirty"]], "rows": rows,
     }  # fmt: skip
+
+
+def turn(number: int) -> str:
+    """One of both for a point, so that every second one before a step, and every second one after it, is a kill."""
+    return "raise" if number // 2 % 2 else "kill"
 
 
 def one_point(
@@ -756,7 +761,7 @@ def fresh(base: Path, folder: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("scenario", choices=sorted(SCENARIOS))
-    parser.add_argument("--mode", choices=["kill", "raise", "both", "none"], default="both")
+    parser.add_argument("--mode", choices=["kill", "raise", "both", "turns", "none"], default="both")
     parser.add_argument("--forget", action="append", default=[], help="leave a port unwatched")
     given = parser.parse_args()
     FORGOTTEN[:] = given.forget
