@@ -1,24 +1,31 @@
 /**
  * The tap on the microphone, on the audio thread: samples as they come, gaps counted, a hard end.
  *
- * The end lies here and not in the page: a page that is busy or stuck cannot record longer than it said.
+ * It listens from the moment it is connected, and keeps nothing before "start" is said: a browser that has just
+ * opened a microphone loses pieces while its buffers fill, and tells nobody. The end lies here and not in the page: a
+ * page that is busy or stuck cannot record longer than it said.
  */
 
 const scope = /** @type {any} */ (globalThis);
 const BLOCK = 2048; // samples that are handed over at once
 
 class Tap extends scope.AudioWorkletProcessor {
-  /** @param {{processorOptions: {mostSamples: number}}} options */
+  /** @param {{processorOptions: {mostSamples: number, settleSamples: number}}} options */
   constructor({ processorOptions }) {
     super();
     this.left = processorOptions.mostSamples;
+    this.unsettled = processorOptions.settleSamples; // samples still to be let go before it says "settled"
+    this.started = false;
     this.block = new Float32Array(BLOCK);
     this.filled = 0;
     this.next = -1; // the frame that should come next; -1 before the first
     this.dropouts = 0;
     this.missing = 0; // samples
     this.ended = false;
-    this.port.onmessage = () => this.end("asked");
+    this.port.onmessage = (/** @type {MessageEvent<"start" | "stop">} */ { data }) => {
+      if (data === "start") this.started = true;
+      else this.end("asked");
+    };
   }
 
   /** @param {Float32Array[][]} inputs */
@@ -26,6 +33,7 @@ class Tap extends scope.AudioWorkletProcessor {
     if (this.ended) return false;
     const input = channels[0];
     if (!input) return true;
+    if (!this.started) return this.letGo(input.length);
     if (this.next >= 0 && scope.currentFrame !== this.next) {
       this.dropouts += 1;
       this.missing += scope.currentFrame - this.next;
@@ -35,6 +43,12 @@ class Tap extends scope.AudioWorkletProcessor {
     this.left -= Math.min(input.length, this.left);
     if (this.left === 0) this.end("maximum");
     return !this.ended;
+  }
+
+  /** @param {number} count samples that are not kept */
+  letGo(count) {
+    if (this.unsettled > 0 && (this.unsettled -= count) <= 0) this.port.postMessage({ settled: true });
+    return true;
   }
 
   /** @param {Float32Array} samples */

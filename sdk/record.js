@@ -7,7 +7,8 @@
  * Rules upheld here:
  * 1. The microphone is open only between `record()` and its end; then every track is stopped and the context closed.
  * 2. The state is told before the first sample is kept and after the last (`onState`); the cue (`onCue`) is waited
- *    for, so that it is heard before the recording begins and is not part of it.
+ *    for, so that it is heard before the recording begins and is not part of it. What the microphone gives before that
+ *    is let go on the audio thread.
  * 3. The maximum is kept on the audio thread (record-worklet.js).
  * 4. Echo cancellation, noise suppression and gain control are asked off; what the browser really does is read back
  *    and told: such processing changes what is measured.
@@ -19,6 +20,8 @@ import { Cancelled, RecorderError } from "./errors.js";
 
 const WORKLET = new URL("./record-worklet.js", import.meta.url);
 const SETTLED_S = 0.1;
+const LET_GO_S = 0.8; // of sound after opening the microphone: measured on a busy machine, losses ended by 0.65 s
+const SETTLE_PATIENCE_S = 5; // for a microphone that gives nothing
 const STOP_PATIENCE_S = 2; // for an audio thread that does not answer
 
 /** @typedef {"idle" | "asking" | "ready" | "recording" | "stopped"} State */
@@ -80,11 +83,12 @@ export class Recorder {
       stream = await microphone();
       const [track] = stream.getAudioTracks();
       context = await contextFor(track);
+      const tap = await tapped(context, stream, this.most_s);
       this.#tell("ready");
       heard = true;
       await this.onCue("start");
       if (this.#stopped) throw new Cancelled();
-      const taken = await this.#take(stream, context);
+      const taken = await this.#take(tap, track);
       return finished(taken, track.getSettings(), context.sampleRate);
     } finally {
       stream?.getTracks().forEach((track) => track.stop());
@@ -107,31 +111,25 @@ export class Recorder {
   }
 
   /**
-   * @param {MediaStream} stream @param {AudioContext} context
+   * @param {AudioWorkletNode} tap @param {MediaStreamTrack} track
    * @returns {Promise<Taken>}
    */
-  async #take(stream, context) {
+  async #take(tap, track) {
     if (document.visibilityState === "hidden") {
       throw new RecorderError("A hidden page does not record.", { reason: "hidden" });
     }
-    const tap = new AudioWorkletNode(context, "sottovoce-tap", {
-      numberOfOutputs: 0,
-      processorOptions: { mostSamples: Math.floor(this.most_s * context.sampleRate) },
-    });
-    const source = context.createMediaStreamSource(stream);
     try {
-      return await new Promise((resolve) => this.#listen(tap, source, resolve));
+      return await new Promise((resolve) => this.#listen(tap, track, resolve));
     } finally {
-      source.disconnect();
       this.#end = undefined;
     }
   }
 
   /**
-   * @param {AudioWorkletNode} tap @param {MediaStreamAudioSourceNode} source
+   * @param {AudioWorkletNode} tap @param {MediaStreamTrack} track
    * @param {(taken: Taken) => void} resolve
    */
-  #listen(tap, source, resolve) {
+  #listen(tap, track, resolve) {
     const { sampleRate } = tap.context;
     const listening = new AbortController();
     /** @type {Float32Array[]} */
@@ -156,9 +154,9 @@ export class Recorder {
     const { signal } = listening;
     const hidden = () => document.visibilityState === "hidden" && this.#end?.("hidden");
     document.addEventListener("visibilitychange", hidden, { signal });
-    source.mediaStream.getAudioTracks()[0].addEventListener("ended", () => this.#end?.("interrupted"), { signal });
+    track.addEventListener("ended", () => this.#end?.("interrupted"), { signal });
     this.#tell("recording");
-    source.connect(tap);
+    tap.port.postMessage("start");
   }
 }
 
@@ -226,6 +224,29 @@ async function contextFor(track) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   return context;
+}
+
+/**
+ * A tap that listens to the microphone and keeps nothing yet; given when the browser's buffers have settled.
+ * @param {AudioContext} context @param {MediaStream} stream @param {number} most_s
+ * @returns {Promise<AudioWorkletNode>}
+ */
+async function tapped(context, stream, most_s) {
+  const { sampleRate } = context;
+  const tap = new AudioWorkletNode(context, "sottovoce-tap", {
+    numberOfOutputs: 0,
+    processorOptions: {
+      mostSamples: Math.floor(most_s * sampleRate),
+      settleSamples: Math.ceil(LET_GO_S * sampleRate),
+    },
+  });
+  const settled = new Promise((resolve) => {
+    tap.port.onmessage = resolve;
+    setTimeout(resolve, 1000 * SETTLE_PATIENCE_S);
+  });
+  context.createMediaStreamSource(stream).connect(tap);
+  await settled;
+  return tap;
 }
 
 /**

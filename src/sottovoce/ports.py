@@ -352,9 +352,8 @@ class StoredModel:
     sha256: str  # under which it is kept
     data: bytes = field(repr=False)
     card: str = field(repr=False)
-    signer: str | None = field(
-        default=None, repr=False
-    )  # identity document that was pinned with it; None: the home's
+    # identity document that was pinned with it; None: the home's
+    signer: str | None = field(default=None, repr=False)
 
 
 class Models(Protocol):

@@ -107,18 +107,22 @@ Object.assign(window, {
   },
 
   /** One recording of so many seconds; the samples stay in the page under `recorded`. */
-  async record(most_s, { stopAfter_s = 0, hideAfter_s = 0 } = {}) {
+  async record(most_s, { stopAfter_s = 0, hideAfter_s = 0, stopAtOnce = false } = {}) {
     const states = [];
     const cues = [];
     const recorder = new Recorder({
       most_s,
-      onState: (state) => states.push(state),
+      onState: (state) => {
+        states.push(state);
+        if (state !== "recording") return;
+        if (stopAfter_s) setTimeout(() => recorder.stop(), 1000 * stopAfter_s);
+        if (hideAfter_s) setTimeout(() => window.hide(true), 1000 * hideAfter_s);
+      },
       onCue: (moment) => void cues.push(`${moment} while ${recorder.state}`),
     });
     const recording = recorder.record();
     const busy = await recorder.record().catch((error) => error.publicCode);
-    if (stopAfter_s) setTimeout(() => recorder.stop(), 1000 * stopAfter_s);
-    if (hideAfter_s) setTimeout(() => window.hide(true), 1000 * hideAfter_s);
+    if (stopAtOnce) recorder.stop();
     try {
       const { samples, ...rest } = await recording;
       window.recorded = samples;

@@ -160,7 +160,7 @@ for (const [reason, buffer] of Object.entries(refusals)) {
   });
 }
 
-test("the audio thread counts gaps, keeps the maximum and hands everything over", async () => {
+test("the audio thread keeps nothing before the start, counts gaps, ends at the maximum and hands everything over", async () => {
   let Tap;
   globalThis.AudioWorkletProcessor = class {
     port = { sent: [], postMessage(message) { this.sent.push(message); } };
@@ -168,8 +168,14 @@ test("the audio thread counts gaps, keeps the maximum and hands everything over"
   globalThis.registerProcessor = (_, processor) => (Tap = processor);
   await import("../../sdk/record-worklet.js");
   const run = (mostSamples, frames) => {
-    const tap = new Tap({ processorOptions: { mostSamples } });
+    const tap = new Tap({ processorOptions: { mostSamples, settleSamples: 300 } });
     let alive = true;
+    for (const frame of [0, 256, 384]) {
+      globalThis.currentFrame = frame;
+      assert.equal(tap.process([[new Float32Array(128).fill(0.5)]]), true);
+    }
+    assert.deepEqual(tap.port.sent.splice(0), [{ settled: true }]);
+    tap.port.onmessage({ data: "start" });
     for (const frame of frames) {
       globalThis.currentFrame = frame;
       alive = tap.process([[new Float32Array(128).map((_, i) => (frame + i) / 65536)]]);
@@ -186,8 +192,8 @@ test("the audio thread counts gaps, keeps the maximum and hands everything over"
   assert.ok(whole.samples.every((x, i) => x === (1024 + i) / 65536));
 
   const gaps = run(99999, [0, 128, 512, 640, 896]);
-  gaps.tap.port.onmessage();
-  gaps.tap.port.onmessage();
+  gaps.tap.port.onmessage({ data: "stop" });
+  gaps.tap.port.onmessage({ data: "stop" });
   assert.deepEqual(gaps.tap.port.sent.at(-1), { end: "asked", dropouts: 2, missing: 384 });
   assert.equal(gaps.tap.port.sent.filter((message) => message.end).length, 1);
 });

@@ -58,9 +58,8 @@ class Person:
     agreed: set[str] = dataclasses.field(default_factory=set)
     kept: dict[str, float] = dataclasses.field(default_factory=dict)  # session -> when it expires
     holds: set[str] = dataclasses.field(default_factory=set)
-    waiting: set[str] = dataclasses.field(
-        default_factory=set
-    )  # erasures asked for under a hold: sessions, or ALL
+    # erasures asked for under a hold: sessions, or ALL
+    waiting: set[str] = dataclasses.field(default_factory=set)
 
 
 @dataclasses.dataclass
@@ -305,9 +304,8 @@ class Simulation(RuleBasedStateMachine):
         for said in self.said[data.said :]:
             self.world.take_back(said, self.now_s)
         for said in self.said[keys.said : data.said]:
-            if (
-                said[1] == "erased"
-            ):  # of a person whose keys are older than the data: they were erased in both
+            # keys that are older than the data: who was erased between the two is gone in both
+            if said[1] == "erased":
                 self.world.take_back(said, self.now_s)
         self._run_waiting()
 

@@ -60,9 +60,8 @@ CREATE INDEX free_size ON free (size_bytes);
     "CREATE TABLE followed (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL, hash BLOB NOT NULL)",
 )
 
-_SLOT_HEAD = struct.Struct(
-    ">IQHH"
-)  # epoch, created_at in microseconds, length of the words, of the wrapped key
+# epoch, created_at in microseconds, length of the words, of the wrapped key
+_SLOT_HEAD = struct.Struct(">IQHH")
 _SLOT_STEP_BYTES = 64
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -177,9 +177,8 @@ class VerifiedBackup:
 
     name: str
     manifest: Manifest
-    epoch_alive: (
-        bool | None
-    )  # of the half with the keys; None: no home at hand to ask, or the half with the data
+    # of the half with the keys; None of the other, and where no home is at hand to ask
+    epoch_alive: bool | None
 
 
 @dataclass(frozen=True, slots=True)

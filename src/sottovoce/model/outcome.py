@@ -209,9 +209,7 @@ class AuditReport:
     problem: str
     head: str
     evidence: str  # "no evidence" for an empty log, else plain words on what was checked
-    between: tuple[int, int] | None = (
-        None  # where only checkpoints disagree: after the one entry, up to the other
-    )
+    between: tuple[int, int] | None = None  # after which entry, up to which, where only checkpoints disagree
     root: str = ""  # hex, of the tree over the verified entries
     checkpoints: int = 0  # signed ones, stored here, that were compared
     compared: int | None = None  # entries that the outside checkpoint covers, where one was given

@@ -21,9 +21,8 @@ class ErasureRequest:
     requested_at: datetime
     completed_at: datetime | None = None
     receipt: str | None = field(default=None, repr=False)
-    inventory: str | None = field(
-        default=None, repr=False
-    )  # JSON: what there was when it was promised; ids only
+    # JSON: what there was when it was promised; ids only
+    inventory: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,18 @@ class CaseKind(StrEnum):
     PORTABILITY = "portability"
     OBJECTION = "objection"
     HUMAN_REVIEW = "human_review"
+
+
+def case_kind(word: str) -> CaseKind:
+    """The kind of that name; UsageError where there is none."""
+    try:
+        return CaseKind(word)
+    except ValueError:
+        raise UsageError(
+            "There is no such kind of request.",
+            hint="Kinds are: " + ", ".join(CaseKind),
+            reason="kind_unknown",
+        ) from None
 
 
 class CaseState(StrEnum):

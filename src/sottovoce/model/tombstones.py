@@ -122,9 +122,7 @@ class TombstoneEntry:
     tree_size: int | None = None  # the size of its audit log,
     root: str | None = None  # its root, hex,
     follows: int | None = None  # and how many entries its database had followed; None: all before this one
-    replaced: int | None = (
-        None  # of a rebuilding: how many entries of the lost file the database had followed,
-    )
+    replaced: int | None = None  # of a rebuilding: how many entries of the lost file were followed,
     replaced_hash: str | None = None  # and the hash of the last of them, hex
     number: int = 0
     hash: bytes = b""

@@ -128,9 +128,8 @@ class Inference:
     purpose: str
     at: datetime
     until: datetime
-    said: str = field(
-        default="-", repr=False
-    )  # of a model: the value in words; "-" of a rule table, or where no key opens it
+    # of a model: the value in words; "-" of a rule table, or where no key opens it
+    said: str = field(default="-", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,9 +62,8 @@ class Archiving:
             file.write(archive.archive_lines(statement, pages))
         self.verify(file)
         self._take_out(part, statement, caller=caller)
-        with suppress(
-            StorageError
-        ):  # a reader is in the way: pseudonyms and ciphertext, gone with the next tidying
+        # Where a reader is in the way, pseudonyms and ciphertext go with the next tidying.
+        with suppress(StorageError):
             self.database.tidy()
         return ArchiveOutcome(part.start.size + 1, part.end.size, part.until, part.end.root().hex())
 

@@ -43,9 +43,8 @@ class Promises:
     database: Database
     tombstones: Tombstones
     catch_up: Callable[[], object]  # has the database follow the file (usecases/tombstones.py)
-    news: threading.Event = field(
-        default_factory=threading.Event, repr=False
-    )  # a head waits for its signature
+    # set: a head waits for its signature
+    news: threading.Event = field(default_factory=threading.Event, repr=False)
 
     @contextmanager
     def begin(self) -> Iterator[UnitOfWork]:

@@ -101,9 +101,8 @@ class Ask:
     embedding: bool = False
     must_keep: bool = False  # refused where the person has not agreed that the result is kept
     on_gate: OnGate | None = None  # of analyze: told what the gate found, before anything is sealed
-    on_inference: OnInference | None = (
-        None  # of analyze: told which models will be run, before the audio is read
-    )
+    # of analyze: told which models will be run, before the audio is read
+    on_inference: OnInference | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -197,9 +197,8 @@ class RetentionSweep:
         not taken, and what was restricted or held meanwhile stays: both are asked again under the people's locks."""
         try:
             scribes = self._scribes(found, caller=caller)
-        except (
-            KeyUnavailable
-        ):  # the provider is down: nothing can be told, but what is due is destroyed (F16)
+        except KeyUnavailable:
+            # The provider is down: nothing can be told, and what is due is destroyed all the same (F16).
             with self.database.begin() as tx:
                 self.keyring.destroy([record.id for record in self._still_due(tx, kind, found)])
             raise

@@ -210,9 +210,8 @@ class Rights:
         with self.promises.begin() as tx:
             person = self.people.find(tx, subject)
             request = self._promise_for(tx, person, session_id, request_id, caller=caller)
-            if isinstance(
-                request, ErasureRequest
-            ):  # before the commit: once it is in the file, it is promised
+            if isinstance(request, ErasureRequest):
+                # Before the commit: once it stands in the file of tombstones, it is promised.
                 self._unanswered[self._asked(subject, session_id)] = request.id
         return request
 

@@ -59,7 +59,9 @@ def run(
         os.write(confinement.RESULT_FD, answer)
     except MemoryError:
         os._exit(EXIT_MEMORY)
-    except BaseException:
+    except (
+        BaseException
+    ):  # nothing of what went wrong leaves the child but its exit code, which the parent reads
         os._exit(1)
     os._exit(0)
 

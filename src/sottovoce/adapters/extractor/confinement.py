@@ -140,7 +140,7 @@ def _try_filter(found: CallFilter) -> int:
         os.open("/dev/null", os.O_RDONLY)
     except PermissionError:
         return 0
-    except BaseException:
+    except BaseException:  # in the forked probe: whatever it is, the filter is not known to work
         return 2
     return 1
 

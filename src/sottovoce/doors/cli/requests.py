@@ -12,8 +12,7 @@ from sottovoce.doors.cli.access_log import plain
 from sottovoce.doors.cli.console import Style, printable
 from sottovoce.doors.cli.errors import OK, SOME_FAILED
 from sottovoce.doors.cli.world import CALLER, COMMON, Common, Outside, Subject
-from sottovoce.errors import UsageError
-from sottovoce.model.request import CaseKind
+from sottovoce.model.request import case_kind
 from sottovoce.usecases.cases import CaseView
 from sottovoce.usecases.feed import Told
 
@@ -61,8 +60,8 @@ def open_case(
     """
     with world.open(common) as platform:
         case = platform.open_request(
-            subject=subject, kind=_kind(kind), law=law, identity=identity, proof=proof, received_at=utc(received_at),
-            session_id=session, decision_id=decision, caller=CALLER,
+            subject=subject, kind=case_kind(kind), law=law, identity=identity, proof=proof,
+            received_at=utc(received_at), session_id=session, decision_id=decision, caller=CALLER,
         )  # fmt: skip
     world.answer(common, _payload(case), _case(case))
     return OK
@@ -175,17 +174,6 @@ def _payload(case: CaseView) -> dict[str, object]:
     """A case as a plain object; the copy of its receipt under the name that it has everywhere."""
     fields = plain(case)
     return {("receipt" if name == "receipt_path" else name): value for name, value in fields.items()}
-
-
-def _kind(word: str) -> CaseKind:
-    try:
-        return CaseKind(word)
-    except ValueError:
-        raise UsageError(
-            "There is no such kind of request.",
-            hint="Kinds are: " + ", ".join(CaseKind),
-            reason="kind_unknown",
-        ) from None
 
 
 def utc(at: datetime | None) -> datetime | None:
