@@ -13,7 +13,7 @@ TESTS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-device test test-sdk check format coverage offline corpus bench bench-features figures models promises cli-reference feature-pages faults fuzz audit-kills residue simulation planted-bugs campaigns lock clean
+.PHONY: help demo demo-device test test-sdk check format coverage offline corpus walk bench bench-features figures models promises cli-reference feature-pages faults fuzz audit-kills residue simulation planted-bugs campaigns lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ offline: $(VENV)/.dev-installed  ## run the test suite where only lo is, and cou
 corpus: $(VENV)/.dev-installed  ## analyse every real recording of ../shared/data; outcome per set
 	@$(BIN)/python scripts/analyze_corpus.py
 
+walk: $(VENV)/.dev-installed  ## everything a person may ask, by the command line, on every real recording of ../shared/data
+	@$(BIN)/python scripts/walk_rights.py
+
 bench: $(VENV)/.dev-installed  ## all benchmarks; figures with their conditions go to docs/reference/figures.md
 	@for script in $$(ls benchmarks/bench_*.py | grep -v bench_features); do echo "== $$script"; \
 	    record=$$(grep -q -e --record "$$script" && echo --record); \
@@ -74,6 +77,7 @@ bench-features: $(VENV)/.run-installed .opensmile-venv/.installed  ## CPU time o
 figures: $(VENV)/.dev-installed bench  ## every figure of the documentation anew: benchmarks, installed size, corpus
 	@$(BIN)/python scripts/installed_size.py --record
 	@$(BIN)/python scripts/analyze_corpus.py --record
+	@$(BIN)/python scripts/walk_rights.py --record
 	@$(BIN)/python scripts/compare_device.py --chromium --record
 
 models: $(VENV)/.dev-installed  ## learn the models of ../shared/data anew, into build/models/; SHIP=1: into the package, with a new signer

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +259,7 @@ def analyze_cost(folder: Path, runs: int, *, seconds: int) -> tuple[float, float
 
 
 def _clip(folder: Path, seconds: int) -> Path:
-    samples, rate = soundfile.read(Path(app.__file__).parent / "data" / "jfk.flac", dtype="int16")
+    samples, rate = soundfile.read(Path(str(files("sottovoce"))) / "data" / "jfk.flac", dtype="int16")
     path = folder / f"{seconds}.wav"
     soundfile.write(path, np.tile(samples, 1 + seconds * rate // len(samples))[: seconds * rate], rate)
     return path

@@ -1,6 +1,6 @@
 """What privacy costs: everything of `analyze`, `submit` and `worker` but the child, decoding and features.
 
-    python benchmarks/bench_path.py [--runs 40]
+    python benchmarks/bench_path.py [--runs 40] [--record]
 
 A real home (SQLite, key files, folders) on the disk of the temporary folder; the extractor answers at once, so what
 is left is consent, promise, keys, sealing, commits, discard, receipt and audit. Bar: analyze <= 12 ms (median) for a

@@ -3,12 +3,15 @@
     python scripts/device_server.py [--port 8765]
 
 Static files on the loopback interface, nothing else: no upload, no log of what is asked. The headers forbid the
-page every connection, so that audio could not leave it even by mistake.
+page every connection, so that audio could not leave it even by mistake. The shipped model comes as a module
+(/shipped-model.js), because such a page cannot fetch it later.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+import json
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -16,7 +19,10 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-SDK = Path(__file__).resolve().parents[1] / "sdk"
+ROOT = Path(__file__).resolve().parents[1]
+SDK = ROOT / "sdk"
+MODEL = ROOT / "src" / "sottovoce" / "data" / "models" / "apparent-sex.tflite"
+MODEL_MODULE = "/shipped-model.js"
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -43,13 +49,16 @@ class Handler(BaseHTTPRequestHandler):
         super().__init__(*arguments)  # type: ignore[arg-type]
 
     def do_GET(self) -> None:
-        file = self._file()
-        if file is None:
+        if self.path == MODEL_MODULE:
+            self._give(model_module(), TYPES[".js"])
+        elif (file := self._file()) is not None:
+            self._give(file.read_bytes(), TYPES[file.suffix])
+        else:
             self.send_error(HTTPStatus.NOT_FOUND)
-            return
-        body = file.read_bytes()
+
+    def _give(self, body: bytes, kind: str) -> None:
         self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", TYPES[file.suffix])
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Content-Security-Policy", POLICY.format(connect=self.connect))
         self.send_header("Permissions-Policy", "microphone=(self), camera=(), geolocation=()")
@@ -75,6 +84,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Nothing is logged."""
+
+
+def model_module() -> bytes:
+    """The shipped model with its card and its pinned signers, as text in one module: loaded with the page, at once."""
+    parts = {
+        "file": base64.b64encode(MODEL.read_bytes()).decode(),
+        "card": MODEL.with_name(MODEL.name + ".card.json").read_text(encoding="utf-8"),
+        "signers": MODEL.with_name("signers.json").read_text(encoding="utf-8"),
+    }
+    return f"export default {json.dumps(parts)};\n".encode()
 
 
 def serve(

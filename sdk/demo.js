@@ -1,5 +1,6 @@
 /** The demonstration page: record or choose a file, see the features and the profile, watch the network stay empty. */
 
+import { offerModel } from "./demo-model.js";
 import { readSound } from "./files.js";
 import { Cancelled, Extractor, FEATURE_NAMES, Recorder, SottovoceError, tone, voiceProfile } from "./index.js";
 
@@ -23,6 +24,7 @@ file.addEventListener("change", () => file.files?.length && take(chosen));
 byId("cancel").addEventListener("click", () => extractor.cancel());
 byId("forget").addEventListener("click", forget);
 
+const model = await offerModel();
 await extractor.features(new Float64Array(16000), 16000); // starts the worker, and nothing is loaded later
 watchNetwork();
 enable(true);
@@ -95,6 +97,7 @@ function present(features, took_s) {
   );
   byId("items").replaceChildren(...voiceProfile(features).items.map(item));
   byId("features").replaceChildren(...FEATURE_NAMES.map((name, i) => row(name, values[i])));
+  model.measured(features);
   byId("result").hidden = false;
   byId("result").focus({ preventScroll: true });
 }
@@ -154,6 +157,7 @@ function forget() {
   byId("result").hidden = true;
   for (const id of ["items", "features", "findings"]) byId(id).replaceChildren();
   byId("summary").textContent = "";
+  model.forget();
   show("idle", "Ready. Nothing is kept.");
 }
 

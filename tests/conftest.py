@@ -6,11 +6,13 @@ of the suite do the same thing) or `dev` (new examples each time).
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -44,6 +46,35 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 def repo_root() -> Path:
     """The root of the checkout."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def load_script() -> Callable[[str], ModuleType]:
+    """A program of the repository as a module, by its path from the root: `load_script("scripts/promises.py")`.
+
+    It finds what it imports from its own folder, is loaded once, and nothing is left in the search path.
+    """
+    return _script
+
+
+def _script(path: str) -> ModuleType:
+    name = "_program_" + path.removesuffix(".py").replace("/", "_")
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, ROOT / path)
+        if spec is None or spec.loader is None:
+            raise FileNotFoundError(path)
+        module = importlib.util.module_from_spec(spec)
+        before = list(sys.path)
+        sys.path.insert(0, str((ROOT / path).parent))
+        sys.modules[name] = module  # its dataclasses look themselves up there
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        finally:
+            sys.path[:] = before
+    return sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sottovoce import settings as configuration
 from sottovoce.adapters import backup_files, backup_restore, backup_sqlite
@@ -23,10 +23,9 @@ from sottovoce.adapters.database.schema import REVISIONS
 from sottovoce.adapters.keys_local import LocalKeys
 from sottovoce.adapters.keystore_sqlite import SCHEMA_VERSION, SqliteKeyStore
 from sottovoce.adapters.tombstones_file import FileTombstones
-from sottovoce.app import IDENTITY_NAME, LIBRARY, Platform, connect, pinned_document
+from sottovoce.app import IDENTITY_NAME, LIBRARY, Adapters, Platform, connect, pinned_document
 from sottovoce.errors import IntegrityError, SottovoceError
 from sottovoce.model.backup import (
-    CONTENTS,
     DATABASE_NAME,
     KEY_STORE_NAME,
     DrillReport,
@@ -36,7 +35,9 @@ from sottovoce.model.backup import (
     RestoreReport,
     Settled,
     VerifiedBackup,
+    is_of_model,
 )
+from sottovoce.model.purpose import SUBJECT_ACCESS
 from sottovoce.model.tombstones import missing as tombstones_missing
 from sottovoce.sealing import receipt as receipts
 from sottovoce.usecases import backup_check, restoring
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from sottovoce.settings import Settings
 
 _TOMBSTONES = "tombstones.log"
+_MODELS = "models"
 _AUDIO_KEYS = "audio-keys.db"
 _LEFT_TO_THE_HOME = {
     "epoch_overdue"
@@ -119,7 +121,7 @@ def verify_backups(
 
 def restore_backup(
     target: str | Settings | None = None, /, *, data: Path, keys: Path, tombstones: Path, replace: bool = False,
-    key: str | None = None, caller: Caller = LIBRARY, **given: Any,
+    key: str | None = None, caller: Caller = LIBRARY, **given: object,
 ) -> RestoreReport:  # fmt: skip
     """Bring a home back from the two halves of a backup and its file of tombstones, all of it or nothing.
 
@@ -148,7 +150,9 @@ def restore_backup(
             _check_sound(report)
             files = {folder / name: place for name, place in places.items()}
             files[folder / _TOMBSTONES] = settings.tombstones_path
-            backup_restore.install(home, files, ("bodies", "receipts"), growing=settings.tombstones_path)
+            backup_restore.install(
+                home, files, ("bodies", "receipts", _MODELS), growing=settings.tombstones_path
+            )
     finally:
         lock.close()
     return report
@@ -174,11 +178,14 @@ def drill_backup(
             _revived(platform.settings, folder, given, caller=caller) as home,
         ):
             records, tried, opened = home.platform._sampling.open_some(sample)
+            models = _model_trial(home.platform, caller=caller)
+            refused, decision = models.refused(), models.replay_one()
             took = timedelta(seconds=adapters.clock.monotonic_s() - started_s)
             report = DrillReport(
                 pair=home.data.pair, data_at=home.data.created_at, records=records, sampled=tried, opened=opened,
                 log_intact=home.platform.verify_audit().intact, findings=home.findings,
-                replayed=home.platform.replayed.entries, took=took,
+                replayed=home.platform.replayed.entries, took=took, models=_models(home),
+                models_refused=refused, decision=decision, recipient_keys=home.data.recipient_keys,
             )  # fmt: skip
     except SottovoceError as error:
         code = error.public_code
@@ -217,7 +224,7 @@ def _revived(settings: Settings, folder: Path, given: _Given, *, caller: Caller)
         platform.close()
 
 
-def assembled(inside: Settings, provider: Keys) -> Any:
+def assembled(inside: Settings, provider: Keys) -> Adapters:
     """The adapters of a home that is only being tried, on a borrowed provider."""
     return replace(connect(inside), keys=provider)
 
@@ -251,12 +258,14 @@ def _lay_out(
     places = {DATABASE_NAME: DATABASE_NAME, KEY_STORE_NAME: f"keys/{KEY_STORE_NAME}"}
     for half, manifest in zip(halves, said, strict=True):
         backup_check.check_files(half, manifest)
-        for name in CONTENTS[manifest.half]:
-            if name == IDENTITY_NAME and manifest.half is Half.DATA:
+        if manifest.models is not None:
+            (folder / _MODELS).mkdir(mode=0o700, parents=True)
+        for file in manifest.files:
+            if file.name == IDENTITY_NAME and manifest.half is Half.DATA:
                 continue  # that of the half with the keys, whose private half is beside it
-            target = folder / places.get(name, name)
-            backup_restore.copy_private(half.path(name), target)
-            backup_check.check_copy(backup_files.digest(target), manifest.file(name))
+            place = f"{_MODELS}/{file.name}" if is_of_model(file.name) else places.get(file.name, file.name)
+            backup_restore.copy_private(half.path(file.name), folder / place)
+            backup_check.check_copy(backup_files.digest(folder / place), file)
     there = [path for path in tombstones if path.is_file()]
     if not tombstones[0].is_file():
         raise tombstones_missing()
@@ -280,17 +289,31 @@ def _trusted_by_keys(inside: Settings, provider: Keys, pinned: str | None) -> di
         store.close()
 
 
+def _model_trial(platform: Platform, *, caller: Caller) -> restoring.ModelTrial:
+    return restoring.ModelTrial(
+        database=platform._adapters.database, models=platform._adapters.models, registry=platform._registry,
+        replay=lambda one: platform.replay(one, purpose=SUBJECT_ACCESS, caller=caller),
+    )  # fmt: skip
+
+
+def _models(revived: _Revived) -> tuple[str, ...] | None:
+    """Those that came back; None where the backup is from before they were part of one."""
+    return None if revived.data.models is None else revived.platform._adapters.models.hashes()
+
+
 def _report(revived: _Revived, *, replaced: bool) -> RestoreReport:
     with revived.platform._adapters.database.read() as tx:
         people, now = len(tx.subjects.ids()), tx.now()
         records = sum(row.count for row in tx.footprint() if row.kind in restoring.OPENED)
         feeds = sum(one.is_told for one in tx.recipients.all(revived.platform.settings.tenant))
-    replayed = revived.platform.replayed
+    replayed, models = revived.platform.replayed, _models(revived)
     return RestoreReport(
         pair=revived.data.pair, data_at=revived.data.created_at, keys_at=revived.keys.created_at, restored_at=now,
         log_size=revived.log_size, replayed=replayed.entries, settled=revived.settled, erasures=replayed.erased,
         expired=revived.swept.records_expired, findings=revived.findings, replaced=replaced, people=people,
-        records=records, feeds=feeds,
+        records=records, feeds=feeds, models=models,
+        models_removed=len({*(revived.data.models or ())} - {*(models or ())}),
+        recipient_keys=revived.data.recipient_keys,
     )  # fmt: skip
 
 

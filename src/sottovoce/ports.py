@@ -478,8 +478,9 @@ class UnitOfWork(Protocol):
         ...
 
     def footprint(self) -> tuple[FootprintRow, ...]:
-        """How many bytes of content are stored: sealed records by their kind, then `decision`, `receipt`,
-        `consent`, `person` and `audit`, zero where there is none."""
+        """How many bytes of content are stored: sealed records by their kind, then `decision`, `receipt`, `consent`,
+        `notice`, `person`, `mark`, `case`, `erasure`, `recipient`, `disclosure` and `audit`, zero where there is
+        none. Ids, times, states and hashes are no content; a row without any content does not count."""
         ...
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import statistics
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,23 +27,9 @@ CODECS = {"pcm16", "flac", "opus64", "opus32", "opus16", "aac64", "mp3-64", "mul
 RATES = {"rate8", "rate44", "rate48"}
 
 
-def loaded(name: str) -> Iterator[ModuleType]:
-    """A script as a module, while the tests of this file run."""
-    spec = importlib.util.spec_from_file_location(f"_script_{name}", ROOT / "scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    before = list(sys.path)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    sys.path[:] = before
-    del sys.modules[spec.name]
-
-
 @pytest.fixture(scope="module")
-def pages() -> Iterator[ModuleType]:
-    yield from loaded("feature_pages")
+def pages(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("scripts/feature_pages.py")
 
 
 def stored(name: str) -> dict[str, Any]:
@@ -148,8 +132,8 @@ def test_pictures_are_sound_and_describe_themselves(group: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def measuring() -> Iterator[ModuleType]:
-    yield from loaded("feature_sensitivity")
+def measuring(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("scripts/feature_sensitivity.py")
 
 
 def test_the_change_is_a_median_in_shares_and_in_deviations(measuring: ModuleType) -> None:

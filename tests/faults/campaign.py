@@ -41,6 +41,7 @@ from sottovoce import app
 from sottovoce.adapters import export_file, source_file
 from sottovoce.adapters.database import SqliteDatabase
 from sottovoce.adapters.memory import InlineExtractor
+from sottovoce.app import identity
 from sottovoce.errors import AudioRejected, SottovoceError, StorageError
 from sottovoce.model.features import Extraction, FeatureVector, Quality
 from sottovoce.model.lineage import RoundState
@@ -248,6 +249,7 @@ def watched(real: app.Adapters, database: Any, points: Points) -> app.Adapters:
         tombstones=Watched(real.tombstones, "tombstones", points, ("append", "add_signed")),
         receipt_copies=WatchedBlobs(real.receipt_copies, "receipt copy", points, ("delete",)),
         recipients=WatchedBlobs(real.recipients, "recipient key", points, ("delete",)),
+        models=Watched(real.models, "models", points, ("add", "remove")),
     )
 
 
@@ -262,10 +264,10 @@ def watch_files_of_ours(points: Points) -> None:
         return call
 
     plain = (
-        ORIGINALS.setdefault("write", app._write_private),
+        ORIGINALS.setdefault("write", identity._write_private),
         ORIGINALS.setdefault("discard", source_file.SourceFile.discard),
     )
-    app._write_private = around(plain[0], "home file replace")
+    identity._write_private = around(plain[0], "home file replace")
     written = ORIGINALS.setdefault("package", export_file.write_new)
     export_file.write_new = around(written, "package link")
     source_file.SourceFile.discard = around(plain[1], "source unlink")  # type: ignore[method-assign]
@@ -351,11 +353,11 @@ def _rounds(platform: app.Platform) -> list[str]:
     return dirty
 
 
-def _model(platform: app.Platform, source: Path) -> Any:
+def _model(platform: app.Platform, source: Path, attribute: str = "apparent_sex") -> Any:
     """A model of the home's own."""
     network = make_network(
         mean=[0.0] * 88, scale=[1.0] * 88, layers=[([[0.01] * 88], [0.1])], output="sigmoid",
-        about=About("apparent_sex", ("female", "male"), "compat", "egemaps-88/1"),
+        about=About(attribute, ("female", "male"), "compat", "egemaps-88/1"),
     )  # fmt: skip
     about, data = network.about, write_tflite(network)
     body: dict[str, Any] = {
@@ -495,9 +497,16 @@ SCENARIOS: dict[str, Scenario] = {
     "sealed": (_prepared(_grant(*ALL), campaign_sealed.prepare), campaign_sealed.take),
     "recipient-key": (_prepared(), _done(lambda p: campaign_sealed.key(p, SOURCE[0]) or p)),
     "recipient-key-retire": (_prepared(campaign_sealed.key), _done(lambda p: campaign_sealed.retire(p))),
-    "backup": (_prepared(_grant(*ALL), _analyze), _done(lambda p: campaign_backup.create(p, SOURCE[0]))),
+    "model-remove": (_prepared(_model), _done(lambda p: campaign_backup.remove_model(p))),
+    "backup": (
+        _prepared(_grant(*ALL), _analyze, _model, campaign_sealed.key),
+        _done(lambda p: campaign_backup.create(p, SOURCE[0])),
+    ),
     "restore": (
-        _prepared(_grant(*ALL), _analyze, campaign_backup.prepare),
+        _prepared(
+            _grant(*ALL), _analyze, _model, lambda p, s: _model(p, s, "accent"), campaign_backup.prepare,
+            lambda p, s: _model(p, s, "health"),
+        ),
         _done(lambda p: campaign_backup.restore(p, SOURCE[0])),
     ),
     "import": (

@@ -14,13 +14,13 @@ from sottovoce.adapters import backup_files, backup_restore
 from sottovoce.errors import NotFound, SottovoceError
 from sottovoce.model.tombstones import TombstoneKind
 
-SCENARIOS = ("backup", "restore")
+SCENARIOS = ("backup", "restore", "model-remove")
 _ORIGINALS: dict[str, Callable[..., Any]] = {}
 
 
 class Thinned:
-    """Every eighth of the points: until the home that is made aside is put in place, one is as good as another. With
-    CAMPAIGN_EVERY=1 in the environment it is every one."""
+    """Every eighth of the points, and those of models: until the home that is made aside is put in place, one is as
+    good as another. With CAMPAIGN_EVERY=1 in the environment it is every one."""
 
     def __init__(self, points: Any) -> None:
         self.points, self.count = points, 0
@@ -36,7 +36,7 @@ class Thinned:
 
     def hit(self, name: str) -> None:
         self.count += int(self.points.armed)
-        if self.count % self.every == 0:
+        if self.count % self.every == 0 or "models." in name:
             self.points.hit(f"aside: {name}")
 
     @contextmanager
@@ -77,12 +77,23 @@ def watch(points: Any, watched: Callable[[Any, Any], Any]) -> None:
 
 
 def prepare(platform: app.Platform, source: Path) -> None:
-    """A backup, and then a person erased and a recording submitted."""
+    """A backup, and then a person erased, a model taken out and a recording submitted."""
     platform.grant(subject="bert", purposes=("voice_recording", "voice_analysis", "data_retention_30_days"))
     platform.analyze(source, subject="bert")
     create(platform, source)
     platform.erase(subject="bert")
+    remove_model(platform, "accent")
     platform.submit(source, subject="anna")
+
+
+def remove_model(platform: app.Platform, attribute: str = "apparent_sex") -> Any:
+    (sha256,) = (one.sha256 for one in _own(platform) if one.attribute == attribute)
+    platform.remove_model(sha256)
+    return platform
+
+
+def _own(platform: app.Platform) -> list[Any]:
+    return [one for one in platform.models() if one.source == "own"]
 
 
 def create(platform: app.Platform, source: Path) -> Any:
@@ -104,6 +115,12 @@ def look(scenario: str, platform: app.Platform, source: Path, acknowledged: str 
     """Every visible backup is whole; the home is the old one or the restored one, and nothing of the other is left."""
     if scenario == "backup":
         return _backups(platform, source, acknowledged)
+    models = {one.attribute for one in _own(platform)}  # "-" of one that does not verify
+    if scenario == "model-remove":
+        known = "model_removed" in [entry.kind for entry in platform._adapters.tombstones.read()]
+        if models - {"apparent_sex"} or (models and acknowledged is not None) or not (models or known):
+            return ["a model is there by halves, or went without its tombstone"]
+        return []
     dirty = [f"{path.name} is left" for path in platform.home.rglob("*") if _temporary(path)]
     try:
         platform.access_log(subject="bert")
@@ -115,6 +132,8 @@ def look(scenario: str, platform: app.Platform, source: Path, acknowledged: str 
     sessions = len(platform.sessions(subject="anna"))
     if (restored, sessions) not in ((0, 2), (1, 1)):
         dirty.append(f"{restored} restores are written down, and there are {sessions} sessions")
+    if models != ({"apparent_sex"} if restored else {"apparent_sex", "health"}):
+        dirty.append(f"{restored} restores are written down, and there are models of {sorted(models)}")
     if acknowledged is not None and not restored:
         dirty.append("an acknowledged restore was lost")
     return dirty
@@ -132,6 +151,11 @@ def _backups(platform: app.Platform, source: Path, acknowledged: str | None) -> 
         if acknowledged is not None and not found:
             dirty.append("an acknowledged backup is not there")
         dirty += ["a copy of the keys is dead" for one in found if one.epoch_alive is False]
+        for said in (one.manifest for one in found):
+            if said.recipient_keys != 1 or (said.models is not None and len(said.models) != 1):
+                dirty.append(
+                    "a backup has not the model, or does not tell of the recipient key that is left out"
+                )
     return dirty
 
 

@@ -12,7 +12,6 @@ same process and in a new one; with room again what was kept before opens and `f
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import shutil
@@ -21,26 +20,14 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
+
+import campaign  # beside this file: the folder of a program is searched first
 
 DISK_BYTES = 28 << 20
 BALLAST = "ballast"
 DECLARED = {"storage_full", "storage", "storage_busy", "home"}
 VERBS = ("analyze", "submit", "work", "erase", "rotate")
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"_faults_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-campaign = load("campaign")
 
 
 def prepare(home: Path, source: Path, verb: str) -> dict[str, str]:

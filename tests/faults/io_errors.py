@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import importlib.util
 import json
 import os
 import shutil
@@ -25,25 +24,13 @@ import tempfile
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
+
+import campaign  # beside this file: the folder of a program is searched first
 
 HERE = Path(__file__).resolve().parent
 HOWS = {"once": 1, "on": 2, "half": 3, "full": 4}
 MARK = "FAULTS_DISK_LIBRARY"  # the library that this process was started with
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"_faults_{name}", HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-campaign = load("campaign")
 
 
 class Disk:

@@ -40,6 +40,7 @@ AROUND = {  # the same of what stands around the path: models, training, sealed 
     "infer": "inline", "infer-work": "sealed body", "infer-withdraw": "inline", "train": "inline",
     "train-withdraw": "inline", "train-erase": "inline", "sealed": "sealed body", "recipient-key": "none yet",
     "recipient-key-retire": "none yet", "backup": "both", "restore": "both",
+    "model-remove": "none yet",
 }  # fmt: skip
 EVERY_CALL = (
     "analyze",

@@ -91,6 +91,11 @@ def test_F28_F29_M14_a_fault_anywhere_in_a_rotation_loses_no_key(scenario: str) 
     assert found["dirty"] == []
 
 
+def test_M20_a_fault_anywhere_in_taking_a_model_out_leaves_it_whole_or_gone_with_its_tombstone() -> None:
+    """Killed or failing at any step, a model that is taken out is whole, or gone, and no backup brings it back."""
+    assert table("model-remove")["dirty"] == []
+
+
 def test_M20_a_fault_anywhere_in_making_a_backup_leaves_no_half_one() -> None:
     """Killed or failing at any step, a backup is there whole and signed, or it is not there."""
     assert table("backup")["dirty"] == []

@@ -13,7 +13,6 @@ descriptors, no file, and an untouched recording still gives the same numbers bi
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import io
 import json
 import os
@@ -24,9 +23,9 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import mutate  # beside this file: the folder of a program is searched first
 import soundfile
 
 from sottovoce import app
@@ -51,19 +50,6 @@ WRITTEN = (
     ("WAV", "PCM_16"), ("WAV", "FLOAT"), ("WAVEX", "PCM_24"), ("RF64", "PCM_16"), ("AIFF", "PCM_16"),
     ("AU", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"),
 )  # fmt: skip
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"_fuzz_{name}", HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-mutate = load("mutate")
 
 
 # --- seeds ---------------------------------------------------------------------------------------------------

@@ -7,14 +7,11 @@ among them: there are none yet.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import random
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -36,18 +33,6 @@ from sottovoce.sealing import envelope, keytree, suites
 from sottovoce.sealing import receipt as receipts
 from sottovoce.sealing.receipt import Identity
 
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"_fuzz_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-mutate = load("mutate")
 fuzzed = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "150")))
 dice = st.integers(0, 2**32).map(random.Random)
 
@@ -102,6 +87,11 @@ ROW = keytree.wrap_row(
 )  # fmt: skip
 ROW_BYTES = keystore_sqlite._encode(ROW)
 REFUSAL = wire._framed({"refused": "empty", "formats": False})
+
+
+@pytest.fixture(scope="session")
+def mutate(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("tests/fuzz/mutate.py")
 
 
 def answer(work: Callable[[], Any]) -> Any:
@@ -188,7 +178,9 @@ def test_M05_any_bytes_give_a_value_or_an_error_of_ours(reader: str, data: bytes
 @pytest.mark.parametrize("reader", READERS)
 @fuzzed
 @given(dice)
-def test_M05_damaged_input_gives_a_value_or_an_error_of_ours(reader: str, dice: random.Random) -> None:
+def test_M05_damaged_input_gives_a_value_or_an_error_of_ours(
+    reader: str, mutate: ModuleType, dice: random.Random
+) -> None:
     """What began as a valid envelope, receipt, identity, checkpoint, proof or key row and was damaged is answered with
     a value or one of the declared errors."""
     valid, read = READERS[reader]
@@ -214,7 +206,9 @@ def test_the_undamaged_ones_are_read(reader: str) -> None:
 @pytest.mark.parametrize("reader", SOUND)
 @fuzzed
 @given(dice)
-def test_X24_C4b_C29a_what_verifies_says_what_was_signed(reader: str, dice: random.Random) -> None:
+def test_X24_C4b_C29a_what_verifies_says_what_was_signed(
+    reader: str, mutate: ModuleType, dice: random.Random
+) -> None:
     """A damaged envelope, receipt, checkpoint or proof does not open or verify; where only its spelling changed (an
     empty line, a stranger's signature beside ours), it says exactly what was signed."""
     valid, read = READERS[reader]
@@ -227,7 +221,7 @@ def test_X24_C4b_C29a_what_verifies_says_what_was_signed(reader: str, dice: rand
 
 @fuzzed
 @given(dice)
-def test_C4b_a_damaged_identity_never_trusts_another_key(dice: random.Random) -> None:
+def test_C4b_a_damaged_identity_never_trusts_another_key(mutate: ModuleType, dice: random.Random) -> None:
     """A damaged identity file never makes anybody trust a key that the first key did not introduce, unless the first
     key itself is another."""
     damaged = mutate.mutated(DOCUMENT.encode(), dice)
@@ -238,7 +232,7 @@ def test_C4b_a_damaged_identity_never_trusts_another_key(dice: random.Random) ->
 
 @fuzzed
 @given(dice)
-def test_X25_a_damaged_key_row_never_gives_another_key(dice: random.Random) -> None:
+def test_X25_a_damaged_key_row_never_gives_another_key(mutate: ModuleType, dice: random.Random) -> None:
     """A row of the key store that was damaged gives no key, or the very key that was stored."""
 
     def key() -> bytes:
@@ -250,7 +244,9 @@ def test_X25_a_damaged_key_row_never_gives_another_key(dice: random.Random) -> N
 
 @fuzzed
 @given(dice)
-def test_C29a_a_file_full_of_damage_gives_no_checkpoint_that_was_not_signed(dice: random.Random) -> None:
+def test_C29a_a_file_full_of_damage_gives_no_checkpoint_that_was_not_signed(
+    mutate: ModuleType, dice: random.Random
+) -> None:
     """However a witness's file was damaged, every checkpoint in it that still verifies is one that was signed."""
     damaged = as_text(mutate.mutated((CHECKPOINT + "\n" + notes.to_line(CHECKPOINT) + "\n").encode(), dice))
     for text in answer(lambda: tuple(notes.find_checkpoints(damaged))) or ():

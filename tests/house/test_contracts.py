@@ -16,6 +16,7 @@ SEEDS = {
     "storeys-benches-are-strangers": ("voice/seeded.py", "import sottovoce.sealing"),
     "storeys-exhaustive": ("lobby.py", ""),
     "fuse-box": ("usecases/seeded.py", "import sottovoce.adapters.memory"),
+    "inside-the-box": ("app/audit.py", "import sottovoce.app.rights"),
     "doors-apart": ("doors/seeded.py", "import sottovoce.doors.cli"),
     "adapters-apart": ("adapters/seeded.py", "import sottovoce.adapters.memory"),
     "plain-model": ("model/seeded.py", "import numpy"),
@@ -65,7 +66,7 @@ def test_every_contract_is_kept(repo_root: Path) -> None:
 
 
 def test_every_contract_of_the_house_is_there(repo_root: Path) -> None:
-    expected = {"storeys", "fuse-box", "doors-apart", "adapters-apart", "plain-model"}
+    expected = {"storeys", "fuse-box", "inside-the-box", "doors-apart", "adapters-apart", "plain-model"}
     assert set(contract_names(repo_root)) == expected | {"no-io-inside", "one-locksmith", "no-knots"}
 
 

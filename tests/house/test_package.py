@@ -6,6 +6,8 @@ import json
 import re
 import subprocess
 import sys
+import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -48,6 +50,33 @@ def test_the_wheel_carries_every_file_of_the_package(wheel: zipfile.ZipFile, rep
 def test_the_wheel_carries_licence_and_notice(wheel: zipfile.ZipFile) -> None:
     names = {Path(name).name for name in wheel.namelist() if ".dist-info/" in name}
     assert {"LICENSE", "NOTICE", "entry_points.txt"} <= names
+
+
+@pytest.fixture(scope="module")
+def tracked(repo_root: Path) -> set[str]:
+    """What git tracks, by its path from the root."""
+    if not (repo_root / ".git").exists():
+        pytest.skip("this is no checkout: nobody says which files belong to it")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=repo_root, check=True, capture_output=True)
+    return {name for name in listed.stdout.decode().split("\0") if (repo_root / name).is_file()}
+
+
+def test_the_source_archive_is_to_carry_every_tracked_folder(tracked: set[str], repo_root: Path) -> None:
+    configuration = tomllib.loads((repo_root / "pyproject.toml").read_text(encoding="utf-8"))
+    included = configuration["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert sorted(included) == sorted({"/" + name.partition("/")[0] for name in tracked})
+
+
+def test_the_source_archive_carries_every_tracked_file(
+    tracked: set[str], tmp_path: Path, repo_root: Path
+) -> None:
+    """Whoever has the archive only can run the tests, the SDK, the demonstrations and the benchmarks."""
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=repo_root, check=True, capture_output=True, timeout=120)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        carried = {name.partition("/")[2] for name in archive.getnames()}
+    assert tracked - carried == set()
+    assert not [name for name in carried if "__pycache__" in name or name.endswith((".pyc", ".so"))]
 
 
 def locked(path: Path) -> dict[str, str]:

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 
-def load(name: str, root: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"_script_{name}", root / "scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def promises(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("scripts/promises.py")
 
 
 @pytest.fixture
-def promises(repo_root: Path) -> Iterator[ModuleType]:
-    yield load("promises", repo_root)
-    del sys.modules["_script_promises"]
+def figures(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("scripts/figures.py")
 
 
-@pytest.fixture
-def figures(repo_root: Path) -> Iterator[ModuleType]:
-    yield load("figures", repo_root)
-    del sys.modules["_script_figures"]
+def test_a_script_is_loaded_once_finds_its_neighbours_and_leaves_the_search_path_alone(
+    load_script: Callable[[str], ModuleType],
+) -> None:
+    before = list(sys.path)
+    page = load_script("scripts/model_page.py")  # it imports model_pictures from beside it
+    assert load_script("scripts/model_page.py") is page
+    assert page.model_pictures.__file__ == str(Path(str(page.__file__)).with_name("model_pictures.py"))
+    assert sys.path == before
+
+
+def test_scripts_are_loaded_in_one_way(repo_root: Path) -> None:
+    """A second loader beside the fixture `load_script` would again have its own idea of the search path."""
+    word = "spec_from_file" + "_location"
+    found = [file for file in (repo_root / "tests").rglob("*.py") if word in file.read_text(encoding="utf-8")]
+    assert found == [repo_root / "tests" / "conftest.py"]
 
 
 @pytest.mark.parametrize(

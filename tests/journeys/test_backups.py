@@ -5,11 +5,19 @@ from __future__ import annotations
 import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from sottovoce import app as house
+from sottovoce.usecases.models import file_entries
+from sottovoce.voice.models.network import About, make_network
+from sottovoce.voice.models.write_tflite import write_tflite
+
+CONSENTS = ("voice_recording", "voice_analysis", "data_retention_30_days")
 pytestmark = pytest.mark.slow
 
 
@@ -93,3 +101,81 @@ def test_F30_a_drill_finds_everything_and_a_restore_that_is_killed_changes_nothi
         clinic("fsck")
     assert not list(clinic.home.glob("restoring*"))
     assert not list(clinic.home.glob("*.re*ed"))
+
+
+DICE = np.random.default_rng(12)
+NETWORK = make_network(
+    mean=DICE.normal(size=88), scale=DICE.uniform(1, 90, 88), output="sigmoid",
+    layers=[(DICE.normal(size=(16, 88)) / 88, DICE.normal(size=16)), (DICE.normal(size=(1, 16)), [0.1])],
+    about=About("apparent_sex", ("female", "male"), "compat", "egemaps-88/1"),
+)  # fmt: skip
+CARD: dict[str, Any] = {
+    "format": "sottovoce-model-card/1", "purpose": "a test", "attribute": "apparent_sex",
+    "labels": ["female", "male"], "output": "sigmoid", "feature_profile": "compat", "feature_version": "egemaps-88/1",
+    "training_data": {"description": "none", "sha256": "not available", "speakers": 0, "recordings": 0},
+    "error": "not available", "groups": [], "conformal": {"kind": "set", "percent": 90, "threshold": "0.5"},
+    "privacy": "none", "not_for": ["any decision about a person"], "demonstration": False,
+    "files": file_entries(NETWORK, np.zeros((1, 88))),
+}  # fmt: skip
+
+
+def take_in_a_model(cli: Any) -> str:
+    """A model of the clinic's own, signed by its home; its hash."""
+    file = cli.folder / "model.tflite"
+    file.write_bytes(write_tflite(NETWORK))
+    with house.open(home=cli.home) as platform:
+        card = platform.sign_model_card(CARD, model=file.read_bytes())
+    file.with_name("model.tflite.card.json").write_text(card)
+    return str(cli("models", "add", file, "--json").json["sha256"])
+
+
+def test_C34b_M20_after_a_loss_a_decision_is_computed_again_and_what_was_sealed_stays_closed(
+    cli: Any, jfk_path: Path
+) -> None:
+    """A clinic that lost its machine computes an old decision again, to the bit, with the model that its backup brought
+    back; recipient keys, alive or retired, come back by no backup, and it is told so before and after."""
+    sha256 = take_in_a_model(cli)
+    cli = cli.having(SOTTOVOCE_INFER="apparent_sex")
+    cli.grant("anna", *CONSENTS, "infer_apparent_sex")
+    (said,) = cli("analyze", jfk_path, "--subject", "anna", "--json").lines[0]["inferences"]
+    sealed = {}
+    for name in ("alive", "retired"):
+        key = cli.folder / f"{name}.recipient.json"
+        cli("keys", "recipient", "create", "--name", name, "--out", key)
+        cli("seal", jfk_path, "--to", key, "--out", cli.folder / name, "--contractor", "anna")
+        (sealed[name],) = (cli.folder / name).rglob("*.sealed")
+    cli("open", sealed["alive"], "--out", cli.folder / "before")  # while the home is there it opens
+    made = cli("backup", "create", "--data", cli.folder / "backups", "--keys", cli.folder / "safe")
+    assert "1 of your own" in made.out
+    assert "2, in no backup" in made.out
+    keys = cli("keys", "recipient", "list", "--json").json
+    retired = next(one["key_id"] for one in keys if one["name"] == "retired")
+    cli("keys", "recipient", "retire", retired, "--grace-days", "0")
+    assert "recipient_retired" in cli("open", sealed["retired"], "--out", cli.folder / "heard", code=None).err
+    (listed,) = cli("backup", "list", cli.folder / "backups", "--json").json
+    assert (listed["models"], listed["left_out"]) == ([sha256], {"recipient_keys": 2})
+    assert "recipient keys: 2, in no backup" in cli("backup", "verify", cli.folder / "safe").out
+    kept = cli.folder / "tombstones.kept"
+    shutil.copy(cli.home / "tombstones.log", kept)
+    drill = cli("backup", "drill", *halves(cli), "--tombstones", kept, "--json").json
+    assert (drill["sound"], drill["models"], drill["decision"]) == (True, [sha256], "same")
+
+    new = new_machine(cli)
+    shutil.rmtree(cli.home)
+    done = cli("backup", "restore", "--home", new, *halves(cli), "--tombstones", kept)
+    assert "2, in no backup, what was sealed to them stays closed" in done.out
+    replay = cli("decisions", "replay", said["decision_id"], "--home", new, "--json").json
+    assert (replay["verdict"], replay["again"]["confidence"]) == ("same", said["confidence"])
+    for file in sealed.values():
+        refused = cli("open", file, "--home", new, "--out", cli.folder / "heard", code=None)
+        assert refused.code != 0
+        assert "recipient_unknown" in refused.err
+    assert not list(cli.folder.glob("heard/*"))
+    assert cli("keys", "recipient", "list", "--home", new, "--json").json in ([], {"keys": []})
+    cli("fsck", "--home", new)
+
+    cli("models", "remove", sha256, "--home", new)  # and a model that is taken out does not come back either
+    shutil.copy(new / "tombstones.log", kept)
+    again = new_machine(replace(cli, home=new), "again")
+    back = cli("backup", "restore", "--home", again, *halves(cli), "--tombstones", kept, "--json").json
+    assert (back["models"], back["models_removed_since"]) == ([], 1)

@@ -262,13 +262,14 @@ def test_a_sealed_recording_is_opened_by_who_has_to_hear_it(
 
 SERVICE = """
     import sys
+    from pathlib import Path
     sys.path[:] = {path!r}
     import sottovoce
     control = bytearray(64)
     with open({control!r}, "rb", buffering=0) as file:
         file.readinto(control)
     platform = sottovoce.open(home={home!r})
-    corpus = sottovoce.app.read_corpus(sottovoce.app.Path({upload!r}), "sealed")
+    corpus = sottovoce.app.read_corpus(Path({upload!r}), "sealed")
     for file in platform.name_sealed({upload!r}, corpus).files:
         assert platform.ingest_file({upload!r} + "/" + file.path, subject=file.subject).status == "taken"
     print("done", flush=True)

@@ -75,6 +75,7 @@ ONE_OF_EACH = [
     ),
     TombstoneEntry(kind=TombstoneKind.HOLD_LIFTED, at=T0, subject_id=own_id("sub"), mark_id=own_id("mrk", 2)),
     TombstoneEntry(kind=TombstoneKind.RESTORED, at=T0, backup="b-1", tree_size=17, root="ab" * 32),
+    TombstoneEntry(kind=TombstoneKind.MODEL_REMOVED, at=T0, model_sha256="cd" * 32),
     TombstoneEntry(kind=TombstoneKind.REBUILT, at=T0, replaced=0, replaced_hash="00" * 32),
 ]  # fmt: skip
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
+import hashlib
+import json
 import shutil
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 import soundfile
+
+from sottovoce import app as house
+from sottovoce.model.features import FEATURE_NAMES, FeatureVector, Quality
+from sottovoce.model.inference import Inference, ModelUse
+from sottovoce.voice.models.inference import infer
 
 FAKE_RATE_HZ = 44100
 
@@ -26,16 +31,30 @@ def node() -> str:
 
 
 @pytest.fixture(scope="session")
-def compare_device(repo_root: Path) -> ModuleType:
-    """scripts/compare_device.py as a module, with what it imports from its own folder."""
-    name = "_script_compare_device"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, repo_root / "scripts" / "compare_device.py")
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
+def compare_device(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    """The program that compares the device's features with ours."""
+    return load_script("scripts/compare_device.py")
+
+
+@pytest.fixture(scope="session")
+def said_by_python() -> Callable[..., Inference]:
+    """The answer of a server: the shipped model on these compat features, with that many voiced frames."""
+    model = house.shipped_model()
+    data = model.read_bytes()
+    card = json.loads(model.with_name(model.name + ".card.json").read_text(encoding="utf-8"))["body"]
+    stated = card["learned_range"]
+    use = ModelUse(
+        attribute="apparent_sex", sha256=hashlib.sha256(data).hexdigest(), card_sha256="c" * 64,
+        feature_profile="compat", feature_version="egemaps-88/1", threshold=float(card["conformal"]["threshold"]),
+        percent=90, guarantee="none", not_for="any use", demonstration=False, data=data,
+        range_inputs=tuple(FEATURE_NAMES.index(name) for name in stated["inputs"]), range_bound=float(stated["bound"]),
+    )  # fmt: skip
+
+    def said(values: Sequence[float], voiced_frames: int = 100) -> Inference:
+        features = FeatureVector(tuple(values), "compat", "egemaps-88/1", 16_000)
+        return infer(use, features, Quality(2.5, voiced_frames, 0.0, None, "wav/pcm_16", 16_000, 1, "0"))
+
+    return said
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import re
 import shutil
 import threading
 import time
@@ -283,6 +284,126 @@ def test_M54_the_demonstration_measures_and_sends_nothing(
         assert page.evaluate("fetch('/demo.css').then(() => 'sent', (error) => error.name)") == "TypeError"
 
 
+@pytest.fixture
+def demonstration(compare_device, demo_address):
+    """The demonstration page in a browser that counts how often each function of it is called."""
+    if compare_device.chromium.find() is None:
+        pytest.skip("no Chromium is installed")
+    with compare_device.chromium.Chromium() as page:
+        page.call("Profiler.enable")
+        page.call("Profiler.startPreciseCoverage", callCount=True)
+        page.open(demo_address)
+        until(page, "document.documentElement.dataset.ready === 'yes'")
+        page.events.clear()
+        yield page
+        assert text(page, "requests") == "0"
+        assert "None was tried" in text(page, "violations")
+        requests = {address(event) for event in page.events if event["method"] == "Network.requestWillBeSent"}
+        assert requests <= {demo_address + "icon.svg"}
+        bad = ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")
+        assert [event["params"] for event in page.events if event["method"] in bad] == []
+
+
+def runs_of_the_model(page):
+    """How often the page ran a model since this was asked last."""
+    scripts = page.call("Profiler.takePreciseCoverage")["result"]
+    functions = [
+        one for script in scripts if script["url"].endswith("/model.js") for one in script["functions"]
+    ]
+    return sum(one["ranges"][0]["count"] for one in functions if one["functionName"] == "run")
+
+
+def measured(page, file):
+    """A person picks this file and waits until it is measured."""
+    page.evaluate("document.getElementById('forget').click()")
+    choose(page, file)
+    until(page, "document.getElementById('state').dataset.state === 'done'")
+
+
+def test_BP4_the_demonstration_runs_its_model_only_while_a_person_wants_it(
+    demonstration, demo_address, jfk_path
+):
+    """The demonstration page says what its model is and must not be used for, and runs it only while its box is
+    ticked."""
+    page = demonstration
+    tick = "document.getElementById('estimate').click()"
+    card = json.loads(house.shipped_model().with_name("apparent-sex.tflite.card.json").read_text())["body"]
+    told = text(page, "model-card")
+    for words in (
+        card["purpose"],
+        "apparent sex",
+        "137 speakers",
+        "7.8 %",
+        "4.5 % to 12.4 %",
+        "91.6 %",
+        "28.0 %",
+    ):
+        assert words in told
+    assert len(card["not_for"]) == 5
+    assert all(use[1:] in told for use in card["not_for"])
+    assert page.evaluate("document.getElementById('estimate').checked") is False
+    measured(page, jfk_path)
+    assert text(page, "model-answer").startswith("Not run.")
+    assert runs_of_the_model(page) == 0
+    page.evaluate(tick)
+    assert text(page, "model-answer") == (
+        "not determined. This recording is unlike what was learned: nothing can be said of it."
+    )
+    assert runs_of_the_model(page) == 1
+    page.evaluate("document.getElementById('forget').click()")
+    assert text(page, "model-answer").startswith("Nothing to run on.")
+    page.evaluate("document.getElementById('profile').value = 'corrected'")
+    measured(page, jfk_path)
+    assert text(page, "model-answer").startswith("Not run. It takes the profile compat")
+    page.evaluate(tick)
+    measured(page, jfk_path)
+    assert text(page, "model-answer").startswith("Not run. It runs only while")
+    assert runs_of_the_model(page) == 0
+    page.evaluate(tick)
+    page.open(demo_address)
+    until(page, "document.documentElement.dataset.ready === 'yes'")
+    assert page.evaluate("document.getElementById('estimate').checked") is False
+    page.events.clear()  # of loading it once more
+
+
+def test_M88_the_demonstration_answers_as_a_server_and_shows_no_probability(
+    demonstration, shared_data, said_by_python
+):
+    """Of a recording the demonstration page says what a server says, one label or that nothing is determined, and never
+    a bare probability."""
+    page = demonstration
+    page.evaluate("document.getElementById('estimate').click()")
+    clips = [f"librispeech/test-other/{one}.flac" for one in ("1998-15444-0000", "2609-156975-0000")]
+    answers = {}
+    for clip in [shared_data / name for name in (*clips, "ivr/en_agent-user.flac")]:
+        measured(page, clip)
+        samples, rate_hz = soundfile.read(clip)
+        ours = analyse(samples, rate_hz)
+        server = said_by_python(ours.features.values, ours.voiced_frames)
+        value, _, why = text(page, "model-answer").partition(". ")
+        assert value == server.value
+        assert (server.reason or "The one label that is not ruled out at 90 %") in why
+        answers[value] = why
+    assert set(answers) == {"female", "male", "not determined"}
+    assert not any(re.search(r"\d", why.replace("90 %", "")) for why in answers.values())
+
+
+def test_a_changed_card_is_not_offered(demonstration, compare_device, demo_address, monkeypatch, tmp_path):
+    model = house.shipped_model()
+    for file in model.parent.iterdir():
+        if file.is_file():
+            shutil.copy(file, tmp_path)
+    card = tmp_path / f"{model.name}.card.json"
+    card.write_text(card.read_text().replace('"0.0780"', '"0.0080"'))
+    monkeypatch.setattr(compare_device.device_server, "MODEL", tmp_path / model.name)
+    demonstration.open(demo_address)
+    until(demonstration, "document.documentElement.dataset.ready === 'yes'")
+    assert text(demonstration, "model-answer").startswith("Not offered. The signature does not fit")
+    assert demonstration.evaluate("document.getElementById('estimate').disabled")
+    assert demonstration.evaluate("document.getElementById('model-card').hidden")
+    demonstration.events.clear()
+
+
 def choose(page, file):
     """A person picks this file in the page's file field."""
     root = page.call("DOM.getDocument")["root"]["nodeId"]
@@ -310,6 +431,13 @@ def test_the_server_gives_the_sdk_under_a_strict_policy_and_nothing_else(demo_ad
         "form-action 'none'",
     ):
         assert rule in policy
+    answer, body = get("/shipped-model.js")
+    assert "connect-src 'none'" in answer.headers["Content-Security-Policy"]
+    parts = json.loads(body.decode().removeprefix("export default ").removesuffix(";\n"))
+    model = house.shipped_model()
+    assert base64.b64decode(parts["file"]) == model.read_bytes()
+    assert parts["card"] == model.with_name(model.name + ".card.json").read_text()
+    assert parts["signers"] == model.with_name("signers.json").read_text()
     for path in (
         "/../pyproject.toml",
         "/%2e%2e/pyproject.toml",

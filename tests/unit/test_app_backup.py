@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sottovoce import app, app_backup
@@ -47,6 +49,10 @@ from sottovoce.model.subject import Caller
 from sottovoce.ports import Descriptor, ExtractOptions, SealedBody
 from sottovoce.sealing import receipt as receipts
 from sottovoce.settings import Settings
+from sottovoce.usecases.models import file_entries
+from sottovoce.voice.models.card import FORMAT
+from sottovoce.voice.models.network import About, Network, make_network
+from sottovoce.voice.models.write_tflite import write_tflite
 
 ALL = (VOICE_RECORDING, VOICE_ANALYSIS, RETENTION)
 CALLER = Caller(actor="tester", channel="test")
@@ -670,6 +676,320 @@ def test_places_of_their_own_and_a_passphrase(place: Place) -> None:
     assert not [path for path in place.folder.rglob("*") if path.name.endswith((".restored", ".replaced"))]
 
 
+# --- models of the home's own, and recipient keys -----------------------------------------------------------
+
+INFER = "infer_apparent_sex"
+
+
+def network(bias: float = 2.0) -> Network:
+    weights = np.zeros((1, 88))
+    weights[0, 0] = 0.01
+    return make_network(
+        mean=np.zeros(88), scale=np.ones(88), layers=[(weights, [bias])], output="sigmoid",
+        about=About("apparent_sex", ("female", "male"), "compat", "egemaps-88/1"),
+    )  # fmt: skip
+
+
+def give_model(platform: Platform, *, bias: float = 2.0) -> str:
+    """A model of the home's own, signed by it; its hash."""
+    made = network(bias)
+    data = write_tflite(made)
+    body: dict[str, Any] = {
+        "format": FORMAT, "purpose": "a test", "attribute": "apparent_sex", "labels": ["female", "male"],
+        "output": "sigmoid", "feature_profile": "compat", "feature_version": "egemaps-88/1",
+        "training_data": {"description": "none", "sha256": "not available", "speakers": 0, "recordings": 0},
+        "error": "not available", "groups": [], "conformal": {"kind": "set", "percent": 90, "threshold": "0.4"},
+        "privacy": "none", "not_for": ["hiring"], "demonstration": False,
+        "files": file_entries(made, np.zeros((1, 88))),
+    }  # fmt: skip
+    return platform.add_model(data, platform.sign_model_card(body, model=data), caller=CALLER).sha256
+
+
+@dataclass
+class Modelled:
+    """A home that infers, with a backup and the decision that it knows of."""
+
+    place: Place
+    made: MadeBackup
+    sha256: str
+    decision: str
+
+    @property
+    def half(self) -> Path:
+        return self.place.halves(self.made)["data"]
+
+    def drill(self, platform: Platform) -> Any:
+        halves = self.place.halves(self.made)
+        return app_backup.drill_backup(platform, tombstones=self.place.tombstones, caller=CALLER, **halves)
+
+
+SEXED: dict[str, Any] = {"infer": ("apparent_sex",)}
+
+
+@pytest.fixture
+def modelled(place: Place) -> Modelled:
+    with opened(place.home, **SEXED) as platform:
+        sha256 = give_model(platform)
+        platform.grant(subject="anna", purposes=(*ALL, INFER), caller=CALLER)
+        session = platform.analyze(place.audio, subject="anna", caller=CALLER).session_id
+        found = platform.decisions(session_id=session, caller=CALLER)
+        decision = next(one.id for one in found if one.purpose == INFER)
+        made = place.create(platform)
+    return Modelled(place, made, sha256, decision)
+
+
+def test_C34b_a_decision_is_computed_again_by_the_model_that_comes_back(modelled: Modelled) -> None:
+    """After a loss, a model of the operator's own comes back with its card, and what it once said of a person can be
+    computed again, to the bit."""
+    names = {f"{modelled.sha256}{suffix}" for suffix in (".tflite", ".card.json")}
+    assert names <= {path.name for path in modelled.half.iterdir()}
+    assert not names & {path.name for path in modelled.place.halves(modelled.made)["keys"].iterdir()}
+    assert modelled.made.data.models == (modelled.sha256,)
+    assert modelled.made.keys.models is None
+    new = modelled.place.new_home()
+    before = {path.name: path.read_bytes() for path in (modelled.place.home / "models").iterdir()}
+    report = modelled.place.restore(modelled.made, new)
+    assert (report.models, report.models_removed, report.findings) == ((modelled.sha256,), 0, ())
+    assert {path.name: path.read_bytes() for path in (new / "models").iterdir()} == before
+    assert (new / "models").stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in (new / "models").iterdir()} == {0o600}
+    with opened(new, **SEXED) as platform:
+        again = platform.replay(modelled.decision, caller=CALLER)
+        assert again.verdict == "same"
+        assert [one.sha256 for one in platform.models_to_run()] == [modelled.sha256]
+
+
+def test_M20_a_model_that_was_taken_out_does_not_come_back_by_a_backup(modelled: Modelled) -> None:
+    """A model that the operator took out after the backup stays out of the restored home, and the restore says so."""
+    with opened(modelled.place.home, **SEXED) as platform:
+        platform.remove_model(modelled.sha256, caller=CALLER)
+        other = give_model(platform, bias=-1.0)  # it was replaced by another one
+        second = modelled.place.create(platform)
+        assert modelled.drill(platform).models == ()
+    new = modelled.place.new_home()
+    report = modelled.place.restore(modelled.made, new)
+    assert (report.models, report.models_removed, report.findings) == ((), 1, ())
+    assert files_with(new / "models", b"") == set()
+    with opened(new) as platform:
+        assert platform.replay(modelled.decision, caller=CALLER).reason == "model_gone"
+        (line,) = platform.show_audit(kind="tombstones.replayed", caller=CALLER)
+        assert line.details == {"model_removed": 1}
+    report = modelled.place.restore(second, modelled.place.new_home("later"))
+    assert (report.models, report.models_removed) == ((other,), 0)
+
+
+def test_a_model_that_was_taken_out_and_added_again_before_the_backup_comes_back(modelled: Modelled) -> None:
+    with opened(modelled.place.home, **SEXED) as platform:
+        platform.remove_model(modelled.sha256, caller=CALLER)
+        assert give_model(platform) == modelled.sha256
+        made = modelled.place.create(platform)
+    report = modelled.place.restore(made, modelled.place.new_home())
+    assert (report.models, report.models_removed) == ((modelled.sha256,), 0)
+
+
+def test_a_model_that_goes_while_the_backup_is_made_is_not_in_it(
+    modelled: Modelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = backup_files.FolderWriter.copy
+    with opened(modelled.place.home, **SEXED) as platform:
+
+        def copy_and_remove(writer: Any, name: str, make: Callable[[Path], None]) -> Any:
+            done = copy(writer, name, make)
+            if name == "keys.db":
+                platform.remove_model(modelled.sha256, caller=CALLER)
+            return done
+
+        monkeypatch.setattr(backup_files.FolderWriter, "copy", copy_and_remove)
+        made = modelled.place.create(platform)
+        assert made.data.models == ()
+        names = {path.name for path in modelled.place.halves(made)["data"].iterdir()}
+        assert names == {"sottovoce.db", "identity.json", "manifest.json"}
+        verify_backups(modelled.place.folder / "backups", home=modelled.place.home)
+
+
+def test_a_backup_of_a_damaged_model_is_not_made(modelled: Modelled) -> None:
+    file = modelled.place.home / "models" / f"{modelled.sha256}.tflite"
+    card = file.with_name(f"{modelled.sha256}.card.json")
+
+    def verdict() -> str:
+        with opened(modelled.place.home) as platform, pytest.raises(IntegrityError) as error:
+            modelled.place.create(platform)
+        assert len(list((modelled.place.folder / "backups").iterdir())) == 1
+        return reason(error)
+
+    flip(file, 700)
+    assert verdict() == "backup_source_damaged"
+    flip(file, 700)
+    card.rename(card.with_name("elsewhere"))
+    assert verdict() == "backup_source_damaged"
+
+
+@pytest.mark.parametrize("suffix", [".tflite", ".card.json"])
+def test_M20_a_tampered_missing_or_foreign_model_in_a_backup_is_refused(
+    modelled: Modelled, suffix: str
+) -> None:
+    """A model in a backup that was altered, is missing, or that this home never signed for, is not brought back."""
+    place, half = modelled.place, modelled.half
+    file = half / f"{modelled.sha256}{suffix}"
+    home = place.new_home()
+    flip(file, 40)
+    assert refused(place, modelled.made, home) == "backup_altered"
+    with pytest.raises(IntegrityError) as error:
+        verify_backups(half, home=place.home)
+    assert reason(error) == "backup_altered"
+    flip(file, 40)
+    kept = file.read_bytes()
+    file.unlink()
+    file.symlink_to(place.home / "models" / file.name)  # links are not followed
+    assert refused(place, modelled.made, home) == "backup_incomplete"
+    file.unlink()
+    assert refused(place, modelled.made, home) == "backup_incomplete"
+    file.write_bytes(kept)
+    foreign = half / f"{hashlib.sha256(kept + b'x').hexdigest()}.tflite"
+    text = (half / "manifest.json").read_text()
+    said = json.loads(text)
+    for path in (foreign, foreign.with_suffix(".card.json")):
+        path.write_bytes(kept + b"x")
+        found = backup_files.digest(path)
+        said["body"]["files"].append(
+            {"name": found.name, "size_bytes": found.size_bytes, "sha256": found.sha256}
+        )
+    (half / "manifest.json").write_text(json.dumps(said))
+    assert refused(place, modelled.made, home) == "signature_broken"
+    (half / "manifest.json").write_text(text)
+    report = place.restore(modelled.made, home)  # what no manifest names is never read
+    assert report.models == (modelled.sha256,)
+    assert not (home / "models" / foreign.name).exists()
+
+
+def test_M20_a_drill_computes_a_decision_again_with_the_model_of_the_backup(modelled: Modelled) -> None:
+    """A drill tries the operator's own models too: whether each is what was signed, and whether one of their decisions
+    comes out the same."""
+    with opened(modelled.place.home, **SEXED) as platform:
+        report = modelled.drill(platform)
+        assert (report.models, report.models_refused, report.decision) == ((modelled.sha256,), (), "same")
+        assert report.sound
+        assert report.log_intact
+        (line,) = platform.show_audit(kind="backup.drilled", caller=CALLER)
+        assert line.details is not None
+        assert (line.details["decision"], line.details["models_refused"]) == ("same", [])
+        before = [one.kind for one in platform.access_log(subject="anna", caller=CALLER)]
+        assert "decision.replayed" not in before  # that stands in the log of the copy, and went with it
+        stored = platform._adapters.models.get(modelled.sha256)
+        assert stored is not None
+        broken = replace(stored, card=stored.card.replace("hiring", "firing"))
+        platform._adapters.models.remove(modelled.sha256)
+        platform._adapters.models.add(broken)
+        made = modelled.place.create(platform)
+        report = app_backup.drill_backup(
+            platform, tombstones=modelled.place.tombstones, caller=CALLER, **modelled.place.halves(made)
+        )
+        assert (report.models_refused, report.decision, report.sound) == (("signature_broken",), None, False)
+
+
+def in_the_old_format(place: Place, made: MadeBackup) -> None:
+    """Both halves as they were made before model files were part of a backup: without them, manifests of format 1."""
+    with opened(place.home) as platform:
+        for half, said in zip(place.halves(made).values(), (made.data, made.keys), strict=True):
+            for path in half.iterdir():
+                if ".card." in path.name or path.suffix == ".tflite":
+                    path.unlink()
+            files = tuple(file for file in said.files if not file.name.startswith(tuple("0123456789abcdef")))
+            old = replace(said, format=1, recipient_keys=None, files=files)
+            text = platform._receipts.signer().sign("backup", old.to_body())
+            (half / "manifest.json").write_text(text)
+            assert set(json.loads(text)["body"]) - {"checkpoint"} == {
+                "format", "half", "pair", "home", "tenant", "schema", "created_at", "files", "epoch", "log",
+                "tombstones", "worthless_after",
+            }  # fmt: skip
+
+
+def test_M20_a_backup_from_before_models_were_part_of_one_is_verified_restored_and_says_so(
+    modelled: Modelled,
+) -> None:
+    """An older backup still brings a home back; it says that it holds no model, and takes none away."""
+    place, made = modelled.place, modelled.made
+    in_the_old_format(place, made)
+    (data,) = verify_backups(place.folder / "backups", home=place.home)
+    (keys,) = verify_backups(place.folder / "safe", home=place.home)
+    assert (data.manifest.format, data.manifest.models, keys.manifest.recipient_keys) == (1, None, None)
+    assert app_backup.list_backups(place.folder / "backups")[0].manifest == data.manifest
+    with opened(place.home) as platform:
+        drill = modelled.drill(platform)
+        assert (drill.models, drill.decision, drill.sound) == (None, None, True)
+    report = place.restore(made)
+    assert (report.models, report.recipient_keys, report.findings) == (None, None, ())
+    assert not (place.folder / "new" / "models").exists()
+    report = place.restore(made, place.home, replace=True)
+    assert report.models is None
+    with opened(place.home, **SEXED) as platform:  # those of the home in use stay
+        assert platform.replay(modelled.decision, caller=CALLER).verdict == "same"
+
+
+def test_models_of_a_home_that_is_replaced_are_those_of_the_backup(modelled: Modelled) -> None:
+    place = modelled.place
+    with opened(place.home, **SEXED) as platform:
+        platform.remove_model(modelled.sha256, caller=CALLER)
+        empty = place.create(platform)
+        give_model(platform, bias=-1.0)
+    report = place.restore(empty, place.home, replace=True)
+    assert (report.models, report.replaced) == ((), True)
+    assert list((place.home / "models").iterdir()) == []
+
+
+def test_M16_M20_the_private_half_of_a_recipient_key_is_in_no_byte_of_a_backup(place: Place) -> None:
+    """What was sealed to a key of the home is opened by no backup: the private half is in neither half, neither as it
+    is nor as it is stored; how many there were is said."""
+    with opened(place.home) as platform:
+        made_keys = [
+            platform.create_recipient_key(name=f"canary-agency-{suite}", suite=suite, caller=CALLER)
+            for suite in ("xwing", "x25519")
+        ]
+        gone = platform.create_recipient_key(suite="x25519", caller=CALLER)
+        platform.retire_recipient_key(gone.key_id, grace_days=0, caller=CALLER)
+        secrets = [platform._recipient_keys.private(bytes.fromhex(one.key_id)).data for one in made_keys]
+        rows = [row.wrapped for row in platform._adapters.short_lived.list() if row.kind == "recipient"]
+        sealed = [
+            path.read_bytes() for path in (place.home / "recipients").iterdir() if path.suffix == ".key"
+        ]
+        made = place.create(platform)
+    assert (len(rows), len(sealed)) == (2, 2)
+    words = [*secrets, *(one.hex().encode() for one in secrets), *(base64.b64encode(one) for one in secrets)]
+    words += [*rows, *sealed, *(one[40:80] for one in sealed), b"canary-agency"]
+    for half in place.halves(made).values():
+        assert files_with(half, *words) == set()
+    assert (made.data.recipient_keys, made.keys.recipient_keys) == (2, 2)
+    for number, word in enumerate(words):  # the control: each of them would be seen
+        planted = place.halves(made)["keys"] / f"planted-{number}"
+        planted.write_bytes(b"before" + word + b"after")
+        assert files_with(place.halves(made)["keys"], word) >= {planted.name}
+        planted.unlink()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_M16_no_restore_brings_a_recipient_key_back_alive_or_retired(place: Place, replaced: bool) -> None:
+    """Neither a recipient key that was retired since the backup nor any other opens anything in a restored home: what
+    was sealed to it is refused with the reason."""
+    with opened(place.home) as platform:
+        grant(platform, "anna")
+        alive = platform.create_recipient_key(suite="x25519", caller=CALLER)
+        retired = platform.create_recipient_key(suite="x25519", caller=CALLER)
+        made = place.create(platform)
+        platform.retire_recipient_key(retired.key_id, grace_days=0, caller=CALLER)
+    home = place.home if replaced else place.new_home()
+    report = place.restore(made, home, replace=replaced)
+    assert (report.recipient_keys, report.findings) == (2, ())
+    with opened(home) as platform:
+        reasons = []
+        for one in (alive, retired):
+            with pytest.raises(KeyUnavailable) as error:
+                platform._recipient_keys.private(bytes.fromhex(one.key_id))
+            reasons.append(reason(error))
+        assert platform._recipient_keys.alive() == 0
+        assert platform.fsck(caller=CALLER).sound
+    assert reasons == (["recipient_lost", "recipient_retired"] if replaced else ["recipient_unknown"] * 2)
+
+
 # --- disks, kills, drills ----------------------------------------------------------------------------------
 
 
@@ -719,6 +1039,49 @@ def test_F10_a_disk_that_fills_up_leaves_the_home_as_it_was(
     with opened(place.home) as platform:
         assert platform.fsck(caller=CALLER).sound
         assert len(platform.sessions(subject="anna", caller=CALLER)) == 1
+
+
+@pytest.mark.parametrize("at", range(1, 9))
+def test_F10_a_disk_that_fills_up_in_the_middle_of_a_model_leaves_no_half_backup(
+    at: int, modelled: Modelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup of models on a full disk is refused, whichever file it was; the earlier one and the home are whole."""
+    sync, synced = backup_files.sync_file, list[str]()
+
+    def full(path: Path) -> None:
+        synced.append(path.name)
+        if len(synced) == at:
+            raise OSError(28, "full")
+        sync(path)
+
+    monkeypatch.setattr(backup_files, "sync_file", full)
+    with opened(modelled.place.home, **SEXED) as platform:
+        with pytest.raises(StorageError) as error:
+            modelled.place.create(platform)
+        assert reason(error) == "storage_full"
+        assert platform.replay(modelled.decision, caller=CALLER).verdict == "same"
+    shelves = [modelled.place.folder / name for name in ("backups", "safe")]
+    assert [len(list(shelf.iterdir())) for shelf in shelves] == [1, 1]
+    assert any(name.endswith(".tflite") for name in synced) is (at > 1)
+
+
+@pytest.mark.parametrize("part", [".tflite", ".card.json"])
+def test_F10_a_disk_that_fills_up_while_a_model_is_brought_back_leaves_the_home_as_it_was(
+    part: str, modelled: Modelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restore that has no room for a model changes nothing: neither data nor models."""
+    plain = backup_restore._copy
+
+    def full(source: Path, target: Path) -> None:
+        if target.name.endswith(part):
+            raise OSError(28, "full")
+        plain(source, target)
+
+    monkeypatch.setattr(backup_restore, "_copy", full)
+    assert refused(modelled.place, modelled.made, modelled.place.home, replace=True) == "storage_full"
+    monkeypatch.undo()
+    with opened(modelled.place.home, **SEXED) as platform:
+        assert platform.replay(modelled.decision, caller=CALLER).verdict == "same"
 
 
 def test_a_restore_that_was_committed_is_finished_by_the_next_to_open_the_home(

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
-import sys
 import time
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,14 +134,8 @@ def test_M88_new_people_of_the_same_kind_are_seldom_refused(found):
     assert not [name for name in stated["inputs"] if name[:2] in ("F1", "F2", "F3") or "A3" in name]
 
 
-def test_the_page_is_made_from_the_card(repo_root: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.syspath_prepend(str(repo_root / "scripts"))
-    spec = importlib.util.spec_from_file_location("_model_page", repo_root / "scripts" / "model_page.py")
-    assert spec is not None
-    assert spec.loader is not None
-    page = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(page)
+def test_the_page_is_made_from_the_card(load_script):
+    page = load_script("scripts/model_page.py")
     assert len(page.made()) == 3
     for file, text in page.made().items():
         assert file.read_text(encoding="utf-8") == text
-    sys.modules.pop("model_pictures", None)

@@ -52,8 +52,8 @@ class FolderWriter:
     def path(self, name: str) -> Path:
         return self._folder / name
 
-    def write(self, name: str, text: str) -> BackupFile:
-        return self.copy(name, lambda path: _write(path, text.encode()))
+    def write(self, name: str, data: bytes) -> BackupFile:
+        return self.copy(name, lambda path: _write(path, data))
 
 
 class Shelf:

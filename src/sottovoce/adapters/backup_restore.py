@@ -171,8 +171,9 @@ def trial(home: Path, name: str) -> Iterator[Path]:
 
 def install(home: Path, files: Mapping[Path, Path], folders: Sequence[str], *, growing: Path) -> None:
     """Bring a prepared home to its place: `files` says which of its files becomes which. `folders`: names within the
-    home. `growing`: the target that is extended where it stands. Committed in one step; when it returns, the old ones
-    are destroyed. StorageError: nothing was changed, or (reason `restore_unfinished`) the next to open it finishes."""
+    home; one that was not prepared stays as it is. `growing`: the target that is extended where it stands. Committed in
+    one step; when it returns, the old ones are destroyed. StorageError: nothing was changed, or (reason
+    `restore_unfinished`) the next to open it finishes."""
     staging = home / STAGING
     with our_errors():
         moves = [
@@ -183,6 +184,9 @@ def install(home: Path, files: Mapping[Path, Path], folders: Sequence[str], *, g
         _write(staging / _PLAN, [*moves, *inside])
         for move, source in zip(moves, files, strict=True):
             _lay(source, move.incoming)
+        for move in inside:
+            if move.incoming.is_dir():
+                sync_folder(move.incoming)
         commit(staging)
     try:
         _swap(staging)  # from here on it is restored, whatever is left to do

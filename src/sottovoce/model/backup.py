@@ -1,7 +1,10 @@
 """Backups in words: what a manifest says of one half, and what came of making, checking, restoring and trying one.
 
-A backup has two halves that are kept apart: `data` (the database: ciphertext, ids, states) and `keys` (the key store
-alone). Each half is a folder with a signed manifest. Neither holds a KEK, a key of audio, audio, or the tombstones.
+A backup has two halves that are kept apart: `data` (the database: ciphertext, ids, states; the home's own model files
+with their cards) and `keys` (the key store alone). Each half is a folder with a signed manifest. Neither holds a KEK, a
+key of audio, the private half of a recipient key, audio, or the tombstones.
+
+Manifests of format 1 are of a time when model files were in no half; they are read, and say nothing of models.
 """
 
 from __future__ import annotations
@@ -16,12 +19,15 @@ from typing import Any
 from sottovoce.errors import IntegrityError, SchemaNewer
 from sottovoce.model.canonical import JsonValue
 
-FORMAT = 1  # of the manifest
+FORMAT = 2  # of the manifest
+_WITHOUT_MODELS = 1  # the format before
 MANIFEST_NAME = "manifest.json"
 IDENTITY_NAME = "identity.json"
 DATABASE_NAME = "sottovoce.db"
 KEY_STORE_NAME = "keys.db"
 
+MODEL_SUFFIX, CARD_SUFFIX, SIGNER_SUFFIX = ".tflite", ".card.json", ".signer.json"
+_MODEL_NAME = re.compile(r"([0-9a-f]{64})(\.tflite|\.card\.json|\.signer\.json)")
 _HEX = re.compile(r"[0-9a-f]{64}")
 _FIELDS = frozenset(
     {
@@ -29,6 +35,7 @@ _FIELDS = frozenset(
         "worthless_after",
     }
 )  # fmt: skip
+_FIELDS_OF = {_WITHOUT_MODELS: _FIELDS, FORMAT: _FIELDS | {"left_out"}}
 
 
 class Half(StrEnum):
@@ -36,6 +43,7 @@ class Half(StrEnum):
     KEYS = "keys"
 
 
+# Files of every backup. The half with the data has those of model files as well, where the home has some.
 CONTENTS: dict[Half, frozenset[str]] = {
     Half.DATA: frozenset({DATABASE_NAME, IDENTITY_NAME}),
     Half.KEYS: frozenset({KEY_STORE_NAME, IDENTITY_NAME}),
@@ -68,18 +76,29 @@ class Manifest:
     tombstones: int  # entries of the file of tombstones by then
     tombstones_hash: str  # hex
     worthless_after: str  # when the half with the keys opens nothing any more: a date, or plain words
+    format: int = FORMAT
+    # private halves of recipient keys that the home had, and that are in neither half; None: the manifest does not say
+    recipient_keys: int | None = 0
 
     @property
     def size_bytes(self) -> int:
         return sum(file.size_bytes for file in self.files)
+
+    @property
+    def models(self) -> tuple[str, ...] | None:
+        """Hashes of the home's own models in this half, in order; None where this half, or its format, has none."""
+        if self.half is not Half.DATA or self.format == _WITHOUT_MODELS:
+            return None
+        names = sorted(file.name for file in self.files if is_of_model(file.name))
+        return tuple(name.removesuffix(MODEL_SUFFIX) for name in names if name.endswith(MODEL_SUFFIX))
 
     def file(self, name: str) -> BackupFile:
         return next(file for file in self.files if file.name == name)
 
     def to_body(self) -> dict[str, JsonValue]:
         """The body of the signed receipt of kind `backup`."""
-        return {
-            "format": FORMAT,
+        body: dict[str, JsonValue] = {
+            "format": self.format,
             "half": str(self.half),
             "pair": self.pair,
             "home": self.home,
@@ -92,6 +111,9 @@ class Manifest:
             "tombstones": {"count": self.tombstones, "hash": self.tombstones_hash},
             "worthless_after": self.worthless_after,
         }
+        if self.format != _WITHOUT_MODELS:
+            body["left_out"] = {"recipient_keys": self.recipient_keys}
+        return body
 
 
 def manifest_of(body: Mapping[str, Any]) -> Manifest:
@@ -100,14 +122,14 @@ def manifest_of(body: Mapping[str, Any]) -> Manifest:
     try:
         if _count(body["format"]) > FORMAT:
             raise SchemaNewer("The backup was made by a newer version of sottovoce.")
-        if body.keys() - {"checkpoint"} != _FIELDS or body["format"] != FORMAT:
+        said = _count(body["format"])
+        if body.keys() - {"checkpoint"} != _FIELDS_OF[said]:
             raise malformed()
         half = Half(body["half"])
         files = tuple(
             BackupFile(_text(f["name"]), _count(f["size_bytes"]), _hex(f["sha256"])) for f in body["files"]
         )
-        if len(files) != len(CONTENTS[half]) or {file.name for file in files} != CONTENTS[half]:
-            raise malformed()
+        _check_contents(files, half, models=half is Half.DATA and said != _WITHOUT_MODELS)
         created_at = datetime.fromisoformat(_text(body["created_at"]))
         if created_at.tzinfo is None:
             raise malformed()
@@ -116,10 +138,16 @@ def manifest_of(body: Mapping[str, Any]) -> Manifest:
             schema=_text(body["schema"]), created_at=created_at, files=files, epoch=_count(body["epoch"]),
             log_size=_count(body["log"]["size"]), log_root=_hex(body["log"]["root"]),
             tombstones=_count(body["tombstones"]["count"]), tombstones_hash=_hex(body["tombstones"]["hash"]),
-            worthless_after=_text(body["worthless_after"]),
+            worthless_after=_text(body["worthless_after"]), format=said,
+            recipient_keys=None if said == _WITHOUT_MODELS else _left_out(body["left_out"]),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError):
         raise malformed() from None
+
+
+def is_of_model(name: str) -> bool:
+    """Whether a file of a half is a model, its card or the identity that was pinned with it."""
+    return _MODEL_NAME.fullmatch(name) is not None
 
 
 def malformed() -> IntegrityError:
@@ -128,6 +156,29 @@ def malformed() -> IntegrityError:
         hint="Name the folder of one backup, or of several, as `backup create` made it.",
         reason="manifest_malformed",
     )
+
+
+def _check_contents(files: tuple[BackupFile, ...], half: Half, *, models: bool) -> None:
+    """What every backup has, each once; beside it only whole models, where there may be any: a file whose content is
+    of the hash that names it, its card, and with or without its signer."""
+    hashes = {file.name: file.sha256 for file in files}
+    if len(hashes) != len(files) or not CONTENTS[half] <= hashes.keys():
+        raise malformed()
+    parts: dict[str, set[str]] = {}
+    for name in hashes.keys() - CONTENTS[half]:
+        found = _MODEL_NAME.fullmatch(name) if models else None
+        if found is None:
+            raise malformed()
+        parts.setdefault(found[1], set()).add(found[2])
+    for sha256, suffixes in parts.items():
+        if not suffixes >= {MODEL_SUFFIX, CARD_SUFFIX} or hashes[sha256 + MODEL_SUFFIX] != sha256:
+            raise malformed()
+
+
+def _left_out(value: Any) -> int:
+    if value.keys() != {"recipient_keys"}:
+        raise malformed()
+    return _count(value["recipient_keys"])
 
 
 def _text(value: Any) -> str:
@@ -223,6 +274,9 @@ class RestoreReport:
     people: int = 0
     records: int = 0
     feeds: int = 0  # of recipients who are told: each may have come further than the backup
+    models: tuple[str, ...] | None = ()  # the home's own that came back; None: the backup is older than that
+    models_removed: int = 0  # in the backup, taken out since: they do not come back
+    recipient_keys: int | None = 0  # that the home had and are in no backup; None: the backup does not say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +292,13 @@ class DrillReport:
     findings: tuple[str, ...]
     replayed: int
     took: timedelta
+    models: tuple[str, ...] | None = ()  # as of RestoreReport
+    models_refused: tuple[str, ...] = ()  # codes of those that do not verify with their cards
+    # verdict of one decision of such a model, computed once more; None: there is none to compute
+    decision: str | None = None
+    recipient_keys: int | None = 0
 
     @property
     def sound(self) -> bool:
-        return self.opened == self.sampled and self.log_intact and not self.findings
+        everything = self.opened == self.sampled and not self.models_refused
+        return everything and self.decision in (None, "same") and self.log_intact and not self.findings

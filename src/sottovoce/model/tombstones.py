@@ -48,6 +48,7 @@ class TombstoneKind(StrEnum):
     HOLD_LIFTED = "hold_lifted"
     ERASURE_WAITS = "erasure_waits"  # asked for while a legal hold stands
     RESTORED = "restored"  # from here on the home went on from a backup
+    MODEL_REMOVED = "model_removed"  # a model of the home's own was taken out
     REBUILT = "rebuilt"  # the second line of a file that was written anew, because the one before was lost
 
 
@@ -67,6 +68,7 @@ REQUIRED: dict[TombstoneKind, frozenset[str]] = {
     TombstoneKind.HOLD_LIFTED: frozenset({"subject_id", "mark_id"}),
     TombstoneKind.ERASURE_WAITS: _MARK | {"request_id"},
     TombstoneKind.RESTORED: frozenset({"backup", "tree_size", "root"}),
+    TombstoneKind.MODEL_REMOVED: frozenset({"model_sha256"}),
     TombstoneKind.REBUILT: frozenset({"replaced", "replaced_hash"}),
 }
 OPTIONAL: dict[TombstoneKind, frozenset[str]] = {
@@ -122,6 +124,7 @@ class TombstoneEntry:
     tree_size: int | None = None  # the size of its audit log,
     root: str | None = None  # its root, hex,
     follows: int | None = None  # and how many entries its database had followed; None: all before this one
+    model_sha256: str | None = None  # hex, of a model file
     replaced: int | None = None  # of a rebuilding: how many entries of the lost file were followed,
     replaced_hash: str | None = None  # and the hash of the last of them, hex
     number: int = 0

@@ -32,8 +32,8 @@ from sottovoce.ports import Database, UnitOfWork
 from sottovoce.usecases.group import GroupCommit
 from sottovoce.usecases.handover import RecipientDesk, refused_by_notice
 from sottovoce.usecases.people import People, locked
+from sottovoce.usecases.permission import consent_error
 from sottovoce.usecases.receipts import ReceiptBook
-from sottovoce.usecases.record import consent_error
 from sottovoce.usecases.trail import Scribe, Trail
 from sottovoce.usecases.vault import Vault
 

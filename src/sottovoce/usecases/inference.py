@@ -30,7 +30,7 @@ from sottovoce.model.subject import Caller
 from sottovoce.ports import Database, UnitOfWork
 from sottovoce.usecases.group import GroupCommit
 from sottovoce.usecases.people import People, locked
-from sottovoce.usecases.record import consent_error
+from sottovoce.usecases.permission import consent_error
 from sottovoce.usecases.registry import Registry
 from sottovoce.usecases.trail import Trail
 from sottovoce.usecases.vault import Vault

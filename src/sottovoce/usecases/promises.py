@@ -69,6 +69,10 @@ class Promises:
             self.news.set()
 
 
+def of_model_removed(sha256: str, at: datetime, *, tenant: str) -> TombstoneEntry:
+    return TombstoneEntry(kind=TombstoneKind.MODEL_REMOVED, at=at, tenant=tenant, model_sha256=sha256)
+
+
 def is_level(tx: UnitOfWork, head: TombstoneHead) -> bool:
     """Whether the database has followed the file to this head; False where the file is ahead. IntegrityError (reasons
     `tombstones_missing`, `tombstones_cut`, `tombstones_damaged`) where the file is behind or another one."""

@@ -101,6 +101,17 @@ class RecipientKeys:
             sorted(found, key=lambda one: (one.created_at is None, one.created_at or one.destroyed_at))
         )
 
+    def alive(self) -> int:
+        """How many private halves there are that open something; none of them is opened."""
+        now, found = self._now(), 0
+        for info in list(self.blobs.list()):
+            if info.finished and info.path.endswith(_KEY):
+                key_id = info.path.removesuffix(_KEY)
+                retired_at = self._retired_at(key_id)
+                due = retired_at is not None and retired_at <= now
+                found += not due and self.keyring.exists(self._row_id(key_id))
+        return found
+
     def show(self, key_id: str) -> RecipientKey:
         """One key, by its id or the beginning of it. NotFound; UsageError where several begin like that."""
         key_id = self._whole(key_id)

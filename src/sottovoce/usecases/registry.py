@@ -7,6 +7,8 @@ Rules upheld here, in order:
 3. Run is what the setting `infer` names, and nothing else (BP4); a model for another profile or version of the
    features, or a demonstration without the explicit setting, is refused with its code before any recording is touched.
 4. For each attribute and profile one model: the home's own stands before a shipped one.
+5. That a model is taken out stands in the audit log and in the tombstones before it goes, so that no backup brings it
+   back unseen.
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ from sottovoce.model.canonical import JsonValue
 from sottovoce.model.inference import ModelUse, purpose_for
 from sottovoce.model.purpose import purpose_of
 from sottovoce.model.subject import Caller
-from sottovoce.ports import Database, Models, StoredModel
+from sottovoce.ports import Database, Models, StoredModel, UnitOfWork
 from sottovoce.sealing import receipt as receipts
 from sottovoce.usecases.models import VerifiedModel, open_model
+from sottovoce.usecases.promises import Promises, of_model_removed
 from sottovoce.usecases.trail import Trail
 from sottovoce.voice.egemaps.extract import PROFILES
 from sottovoce.voice.models.card import NO_GUARANTEE, NOT_AVAILABLE, Card, learned_range
@@ -70,12 +73,14 @@ class _Loaded:
 class Registry:
     database: Database
     trail: Trail
+    promises: Promises
     own: Models
     shipped: Models
     identity: Callable[[], str]  # the identity that this home has pinned
     enabled: tuple[str, ...] = ()  # attributes
     profile: str = "compat"  # of the features that this home measures
     demonstrations: bool = False
+    tenant: str = "default"
     _loaded: dict[tuple[str, str], _Loaded] = field(default_factory=dict, repr=False, compare=False)
 
     def uses(self, profile: str) -> tuple[ModelUse, ...]:
@@ -125,14 +130,17 @@ class Registry:
 
     def remove(self, sha256: str, *, caller: Caller) -> None:
         """Take a model of the home's own out; what it has said stays with whom it was said of. `sha256`: the hash,
-        or so much of its beginning that no other one begins so. NotFound."""
+        or so much of its beginning that no other one begins so. NotFound; errors of the tombstones."""
         found = [one for one in self.own.hashes() if len(sha256) >= _SHORTEST and one.startswith(sha256)]
-        if len(found) != 1 or not self.own.remove(found[0]):
+        if len(found) != 1:
             raise NotFound(
                 "This home has no model of its own of that hash.", hint="See `sottovoce models list`."
             )
+        with self.promises.begin() as tx:
+            self._tell(tx, "model.removed", found[0], caller=caller)
+            self.promises.write(tx, [of_model_removed(found[0], tx.now(), tenant=self.tenant)])
+        self.own.remove(found[0])
         self._loaded.pop((OWN, found[0]), None)
-        self._note("model.removed", found[0], caller=caller)
 
     # --- choosing --------------------------------------------------------------------------------------
 
@@ -239,7 +247,10 @@ class Registry:
 
     def _note(self, kind: str, sha256: str, *, caller: Caller) -> None:
         with self.database.begin() as tx:
-            self.trail.of(None, caller=caller).write(tx, kind, details={"model_sha256": sha256})
+            self._tell(tx, kind, sha256, caller=caller)
+
+    def _tell(self, tx: UnitOfWork, kind: str, sha256: str, *, caller: Caller) -> None:
+        self.trail.of(None, caller=caller).write(tx, kind, details={"model_sha256": sha256})
 
 
 def purpose_exists(attribute: str) -> None:

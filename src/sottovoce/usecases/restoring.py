@@ -8,34 +8,40 @@ Rules upheld here, in order:
    so their rows go, counted and reported; keys without data are destroyed at once.
 4. Audio keys were in no backup. A recording that was in flight cannot be opened by anybody: it ends as FAILED_SHREDDED,
    with `audio_key_gone` for a reason. People who live get a new key for their audio.
-5. What was erased, withdrawn or restricted since is replayed from the tombstones before anything else (usecases of
-   start()); that the home went on from a backup is written to the tombstones, which no restore takes back.
+   The same holds for the private halves of recipient keys, alive or retired: none of them comes back.
+5. What was erased, withdrawn, restricted or (a model) taken out since is replayed from the tombstones before anything
+   else (usecases of start()); that the home went on from a backup is written to the tombstones, which no restore takes
+   back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import islice
 from typing import get_args
 
 from sottovoce.audit.checkpoint import Checkpoint, parse_checkpoint
-from sottovoce.errors import IntegrityError, KeyUnavailable, SottovoceError
+from sottovoce.errors import Conflict, IntegrityError, KeyUnavailable, NotFound, SottovoceError
 from sottovoce.model.backup import Manifest, RestorePoint, Settled
+from sottovoce.model.inference import is_inference
 from sottovoce.model.keys import SUBJECT_KEY_CLASSES
 from sottovoce.model.record import RecordKind, SealedRecord
 from sottovoce.model.recording import Recording, RecordingState
 from sottovoce.model.subject import Caller, SubjectState
 from sottovoce.model.tombstones import TombstoneEntry, TombstoneKind
-from sottovoce.ports import Database, Keys, Tombstones
+from sottovoce.ports import Database, Keys, Models, Tombstones
 from sottovoce.sealing import receipt as receipts
 from sottovoce.usecases.backup import RESTORED
 from sottovoce.usecases.backup_check import other_home
 from sottovoce.usecases.discard import Discard
+from sottovoce.usecases.inference import Replay
 from sottovoce.usecases.inspection import Inspection
 from sottovoce.usecases.keyring import SHORT_LIVED_CLASS, Keyring, NewKey, subject_key_id
 from sottovoce.usecases.receipts import ReceiptBook
 from sottovoce.usecases.recipients import end_without_keys
+from sottovoce.usecases.registry import Registry
 from sottovoce.usecases.tombstone_heads import TombstoneHeads
 from sottovoce.usecases.trail import Trail
 from sottovoce.usecases.vault import Vault
@@ -43,6 +49,7 @@ from sottovoce.usecases.vault import Vault
 AUDIO_KEY_GONE = "audio_key_gone"
 LOST = "record.lost"
 _BATCH = 500
+_DECISIONS = 100  # at most so many are tried until one can be replayed
 OPENED = frozenset(get_args(RecordKind))
 _LONG_LIVED = tuple(one for one in SUBJECT_KEY_CLASSES if one != SHORT_LIVED_CLASS)
 
@@ -175,7 +182,8 @@ class Settling:
             "backup": data.pair, "keys_of": keys.pair, "made_at": data.created_at.isoformat(),
             "log_size": log.size, "log_root": log.root.hex(), "lost_people": settled.lost_people,
             "lost_records": settled.lost_records, "in_flight": settled.in_flight,
-            "recipients_ended": settled.recipients_ended,
+            "recipients_ended": settled.recipients_ended, "models": list(data.models or ()),
+            "recipient_keys_left_out": data.recipient_keys,
         }  # fmt: skip
         with self.database.begin() as tx:
             self.trail.of(None, caller=caller).write(tx, RESTORED, details=details)
@@ -319,6 +327,51 @@ class Sampling:
                     for record in tx.records.of_session(one.id)
                 ]
             yield from found
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelTrial:
+    """Tries the models of its own that a restored home has."""
+
+    database: Database
+    models: Models
+    registry: Registry
+    replay: Callable[[str], Replay]  # of a decision by its id, by the person's right
+
+    def refused(self) -> tuple[str, ...]:
+        """Codes of the models that do not verify with their cards."""
+        return tuple(code for sha256 in self.models.hashes() if (code := self._problem(sha256)))
+
+    def replay_one(self) -> str | None:
+        """A decision that one of the models made, computed once more: the verdict, or the code of why there is none.
+        None where there is no such decision whose features are kept."""
+        sound = {sha256 for sha256 in self.models.hashes() if not self._problem(sha256)}
+        for decision_id in islice(self._decisions(sound), _DECISIONS):
+            try:
+                found = self.replay(decision_id)
+            except (NotFound, Conflict):
+                continue  # past its date, or its person is being erased
+            if found.reason != "features_gone":
+                return found.reason
+        return None
+
+    def _problem(self, sha256: str) -> str:
+        try:
+            self.registry.by_hash(sha256)
+        except SottovoceError as error:
+            return error.public_code
+        return ""
+
+    def _decisions(self, hashes: Collection[str]) -> Iterator[str]:
+        if not hashes:
+            return
+        with self.database.read() as tx:
+            people = tx.subjects.ids()
+        for person in people:
+            with self.database.read() as tx:
+                sessions = [one.id for one in tx.recordings.of_subject(person)]
+                found = [one for session in sessions for one in tx.records.decisions_of_session(session)]
+            yield from (one.id for one in found if is_inference(one.purpose) and one.model_sha256 in hashes)
 
 
 def _waits(recording: Recording) -> bool:

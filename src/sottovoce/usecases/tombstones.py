@@ -4,7 +4,8 @@ Rules upheld here, in order:
 1. A home whose file of tombstones is missing, cut, damaged or of another home is not opened: nothing could say what
    must not come back. A home from before there was such a file gets one, with all that its database knows.
 2. What the file has and the database has not done is done, in order, each entry once: an erasure becomes an erasure
-   again under its own request id, with its receipt; a withdrawal a withdrawal; a restriction stands.
+   again under its own request id, with its receipt; a withdrawal a withdrawal; a restriction stands; a model that was
+   taken out is taken out.
 3. Signed heads are checked; entries after the last one count as well: they take away and restrict, nothing else.
 4. Repeating it changes nothing.
 5. The key store notes how far it has followed the file. Where an old copy of it was put back, what was erased since is
@@ -30,7 +31,7 @@ from sottovoce.model.tombstones import (
     damaged,
     missing,
 )
-from sottovoce.ports import Database, Tombstones, UnitOfWork
+from sottovoce.ports import Database, Models, Tombstones, UnitOfWork
 from sottovoce.usecases import promises
 from sottovoce.usecases.consent import Consent
 from sottovoce.usecases.keyring import Keyring
@@ -66,6 +67,7 @@ class Replay:
     rights: Rights
     consent: Consent
     marks: Marks
+    models: Models  # of the home's own
     trail: Trail
     tenant: str
 
@@ -226,6 +228,9 @@ class Replay:
                 return self.rights.repeat(tx, entry, caller=caller)
             case TombstoneKind.WITHDRAWN | TombstoneKind.REFUSED:
                 return self.consent.repeat(tx, entry, caller=caller)
+            case TombstoneKind.MODEL_REMOVED:
+                # Before the commit: it is done again where that fails.
+                return self.models.remove(entry.model_sha256 or "")
             case TombstoneKind.BEGUN | TombstoneKind.RESTORED | TombstoneKind.REBUILT:
                 return False
         return self.marks.repeat(tx, entry, caller=caller)

@@ -18,7 +18,7 @@ def test_a_backup_appears_whole_and_private_whatever_the_umask(tmp_path: Path) -
     try:
         shelf = Shelf(tmp_path / "deep" / "shelf")
         with shelf.writer("one") as writer:
-            made = writer.write("text", "content")
+            made = writer.write("text", b"content")
             copied = writer.copy("copy", lambda path: path.write_bytes(b"copied") and None)
             assert [path.name for path in halves(tmp_path / "deep" / "shelf")] == []
     finally:
@@ -35,11 +35,11 @@ def test_a_backup_appears_whole_and_private_whatever_the_umask(tmp_path: Path) -
 def test_what_fails_leaves_nothing_and_what_is_there_stays(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     with pytest.raises(ZeroDivisionError), shelf.writer("one") as writer:
-        writer.write("text", "content")
+        writer.write("text", b"content")
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
     with shelf.writer("one") as writer:
-        writer.write("text", "content")
+        writer.write("text", b"content")
     with pytest.raises(Conflict), shelf.writer("one"):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
@@ -54,9 +54,9 @@ def test_two_backups_at_once_do_not_disturb_each_other_and_leftovers_go(tmp_path
     (tmp_path / ".backup-0123" / "keys.db").write_bytes(b"of a backup that was killed")
     with Shelf(tmp_path).writer("one") as one:
         assert not (tmp_path / ".backup-0123").exists()
-        one.write("text", "1")
+        one.write("text", b"1")
         with Shelf(tmp_path).writer("two") as two:
-            two.write("text", "2")
+            two.write("text", b"2")
     assert [(tmp_path / name / "text").read_text() for name in ("one", "two")] == ["1", "2"]
 
 

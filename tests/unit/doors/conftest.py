@@ -150,6 +150,7 @@ def answers() -> dict[str, Any]:
             SESSION, "subject_access", analysis.features, analysis.quality, analysis.insight, False, NOON
         ),
         "erase": ErasureOutcome("erased", "req_" + "c" * 24, {"keys": 7, "rows": 12}, "{}", "/home-of-tests/r.json"),
+        "new_request_id": "req_" + "e" * 24,
         "sweep": SweepReport(audio_discarded=2, overdue=1),
         "key_copies": COPIES,
         "rotate_keys": RotationReport(1, 2, 40, timedelta(seconds=0.5), "the file is gone", COPIES),

@@ -82,6 +82,74 @@ def test_create_says_where_the_halves_are_and_until_when_the_keys_open(run: Any,
     assert said["keys"]["epoch"] == 3
 
 
+MODEL = "ab" * 32
+
+
+def with_model(half: Half = Half.DATA, **changes: Any) -> Manifest:
+    """A manifest of a home with a model and two recipient keys."""
+    said = manifest(half)
+    parts = tuple(BackupFile(MODEL + suffix, 2048, MODEL) for suffix in (".tflite", ".card.json"))
+    return replace(
+        said, files=said.files + (parts if half is Half.DATA else ()), **{"recipient_keys": 2, **changes}
+    )
+
+
+def test_M16_create_says_which_models_are_in_it_and_that_recipient_keys_are_not(
+    run: Any, platform: Any
+) -> None:
+    """Who makes a backup is told how many keys that others seal to are in none of it."""
+    made = MadeBackup(with_model(), with_model(Half.KEYS), "n-data", "n-keys", timedelta(seconds=1))
+    platform.answers["create_backup"] = made
+    done = run("backup", "create", "--data", "d", "--keys", "k")
+    for words in ("1 of your own, abababababab", "2, in no backup", "take in what was sealed to them"):
+        assert words in done.out
+    said = run("backup", "create", "--data", "d", "--keys", "k", "--json").json
+    assert (said["data"]["models"], said["keys"]["models"]) == ([MODEL], None)
+    assert said["keys"]["left_out"] == {"recipient_keys": 2}
+
+
+def test_list_and_verify_say_what_an_older_backup_does_not_hold(run: Any, house: Any) -> None:
+    old = replace(manifest(Half.DATA), format=1, recipient_keys=None)
+    house("list_backups", (ListedBackup("old", old), ListedBackup("new", with_model())))
+    lines = run("backup", "list", "shelf").out.splitlines()
+    assert "not held" in lines[1]
+    assert "not said" in lines[1]
+    assert " 1 " in lines[2]
+    assert "2, in no backup" in lines[2]
+    house("backup_folders", (Path("shelf/old"),))
+    house("verify_backups", (VerifiedBackup("old", old, None),))
+    assert "models: not held; recipient keys: not said" in run("backup", "verify", "shelf").out
+    said = run("backup", "verify", "shelf", "--json").json[0]
+    assert (said["format"], said["models"], said["left_out"]) == (1, None, {"recipient_keys": None})
+
+
+def test_restore_and_drill_tell_of_models_and_of_the_keys_that_are_gone(run: Any, house: Any) -> None:
+    house("restore_backup", replace(RESTORE, models=(MODEL,), models_removed=1, recipient_keys=2))
+    done = run("backup", "restore", *HALVES)
+    for words in (
+        "1 of your own, abababababab; 1 removed since, and not brought back",
+        "recipient keys: 2, in no backup, what was sealed to them stays closed",
+    ):
+        assert words in done.out
+    said = run("backup", "restore", *HALVES, "--json").json
+    assert (said["models"], said["models_removed_since"], said["lost"]["recipient_keys"]) == ([MODEL], 1, 2)
+    house("restore_backup", replace(RESTORE, models=None, recipient_keys=None))
+    assert (
+        "from before they were part of one; those that are here stay" in run("backup", "restore", *HALVES).out
+    )
+    house("restore_backup", RESTORE)
+    assert "recipient keys" not in run("backup", "restore", *HALVES).out
+    house("drill_backup", replace(DRILL, models=(MODEL,), decision="same"))
+    assert "one decision computed again: same" in run("backup", "drill", *HALVES).out
+    house("drill_backup", replace(DRILL, models=(MODEL,)))
+    assert "none whose features are kept" in run("backup", "drill", *HALVES).out
+    house("drill_backup", replace(DRILL, models=(MODEL,), models_refused=("signature_broken",)))
+    done = run("backup", "drill", *HALVES)
+    assert done.code == 1
+    assert "REFUSED: signature_broken" in done.out
+    assert run("backup", "drill", *HALVES, "--json").json["models_refused"] == ["signature_broken"]
+
+
 def test_list_shows_what_cannot_be_read_beside_what_can(run: Any, house: Any) -> None:
     found = (ListedBackup("n-data", manifest(Half.DATA)), ListedBackup("other", None, "manifest_missing"))
     house("list_backups", found)

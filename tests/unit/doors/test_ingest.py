@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from sottovoce.adapters.memory import MemoryDatabase
 from sottovoce.doors.cli import ingest, ingest_pool
 from sottovoce.errors import AudioRejected, ExtractionFailed, KeyUnavailable, StorageError
 from sottovoce.model.corpus import CorpusFile, FootprintRow, IngestOutcome
+from sottovoce.model.retention import RECORD_KINDS
 from sottovoce.model.subject import Caller
 from sottovoce.settings import Settings
 
@@ -35,6 +37,12 @@ def taking(platform: Any) -> Any:
         "footprint": (FootprintRow("features", 3, 2100), FootprintRow("key", 12, 960)),
     }
     return platform
+
+
+def test_every_kind_of_thing_that_is_stored_has_words() -> None:
+    with MemoryDatabase().read() as tx:
+        kinds = {row.kind for row in tx.footprint()}
+    assert {*RECORD_KINDS, *kinds, "sealed_audio", "key"} == set(ingest._KIND_WORDS)
 
 
 def test_every_file_is_taken_and_the_footprint_told(

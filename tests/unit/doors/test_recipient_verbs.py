@@ -139,15 +139,16 @@ def test_a_page_goes_to_standard_output_and_pages_to_a_folder(
         cli("rectify", "--subject", "anna", "--statement", "x")
     code, text, _ = cli("feed", "export", "--recipient", recipient, "--limit", "2")
     assert (code, len(json.loads(text)["body"]["entries"])) == (0, 2)
-    made = _json(cli, "feed", "export", "--recipient", recipient, "--limit", "2", "--folder", str(tmp_path))
+    pages = tmp_path / "new" / "pages"
+    made = _json(cli, "feed", "export", "--recipient", recipient, "--limit", "2", "--folder", str(pages))
     assert [Path(page).name for page in made["pages"]] == ["feed-00000000.json", "feed-00000002.json"]
-    assert (tmp_path / "feed-00000000.json").read_text().strip() == text.strip()
+    assert (pages / "feed-00000000.json").read_text().strip() == text.strip()
     assert (
-        cli("feed", "export", "--recipient", recipient, "--folder", str(tmp_path))[0] == 2
+        cli("feed", "export", "--recipient", recipient, "--folder", str(pages))[0] == 2
     )  # never over another
     for arguments in (("--after", "9"), ("--limit", "0"), ("--limit", "1001"), ("--after", "-1")):
         assert cli("feed", "export", "--recipient", recipient, *arguments)[0] == 2
-    assert cli("feed", "acknowledge", str(tmp_path / "feed-00000000.json"))[0] == 5
+    assert cli("feed", "acknowledge", str(pages / "feed-00000000.json"))[0] == 5
     assert cli("feed", "acknowledge", str(tmp_path / "none.json"))[0] == 4
 
 

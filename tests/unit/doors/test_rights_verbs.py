@@ -12,6 +12,7 @@ import pytest
 
 from sottovoce.doors.cli.app import main, verb_first
 from sottovoce.doors.cli.console import Console
+from sottovoce.errors import StorageError
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -145,3 +146,19 @@ def test_marks_requests_and_the_log_at_the_command_line(cli: Run, tmp_path: Path
     assert [one["id"] for one in _json(cli, "requests", "list", "--all")] == [late["id"], case]
     assert cli("verify", _json(cli, "requests", "show", case)["receipt"])[0] == 0
     assert cli("facts", "ses_" + "a" * 24)[0] == 4
+
+
+def test_an_erasure_names_its_request_before_it_begins(run: Callable[..., Any], platform: Any) -> None:
+    """Also where nothing comes after it; not where the request was given, or nothing is done."""
+    named = "req_" + "e" * 24
+    line = f"request ID: {named}; repeat with --request-id {named} if interrupted\n"
+    erase = ("erase", "--subject", "anna")
+    assert run(*erase).err == line
+    told = run(*erase, "--json")
+    assert (told.err, len(told.lines)) == (line, 1)
+    assert [given["request_id"] for verb, _, given in platform.asked if verb == "erase"] == [named] * 2
+    platform.fails["erase"] = StorageError("The disk went away.")
+    assert run(*erase).err.startswith(line)
+    del platform.fails["erase"]
+    for quiet in (("--dry-run",), ("--request-id", "req_" + "c" * 24)):
+        assert run(*erase, *quiet).err == ""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -480,7 +480,7 @@ class NoNumbers:
 
 def entry(n: int) -> AuditEvent:
     return AuditEvent(
-        id=f"evt_{n}", tenant="default", at=app.datetime.fromisoformat("2026-01-01T00:00:00+00:00"), kind="x",
+        id=f"evt_{n}", tenant="default", at=datetime.fromisoformat("2026-01-01T00:00:00+00:00"), kind="x",
         actor="x", channel="x", pseudonym=None, purpose=None, outcome="ok", details_key_id=None, details=None,
     )  # fmt: skip
 

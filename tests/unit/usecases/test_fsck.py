@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -138,6 +139,8 @@ def test_a_sound_home_has_no_findings_and_says_what_was_looked_at(house: House) 
     looked = {one.id: one.looked_at for one in report.checked}
     assert looked["I4"].startswith("2 records of 3 recordings")
     assert "3 recordings joined" in looked["I6"]
+    assert re.search(r", at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$", looked["I7"])  # as every verb shows a time
+    assert looked["I10"].endswith(", 1 entries of the file of tombstones")  # its beginning: nobody was erased
     assert house.fsck(repair=True).repaired == ()
 
 

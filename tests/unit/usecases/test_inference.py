@@ -30,7 +30,7 @@ from sottovoce.model.purpose import SUBJECT_ACCESS, PurposeGrant, notice_text, p
 from sottovoce.model.request import CaseKind
 from sottovoce.ports import StoredModel
 from sottovoce.sealing import receipt as receipts
-from sottovoce.usecases import models
+from sottovoce.usecases import intake, models
 from sottovoce.usecases import record as record_module
 from sottovoce.voice.models.card import FORMAT
 from sottovoce.voice.models.network import About, Network, make_network
@@ -111,7 +111,7 @@ def test_BP4_a_model_is_not_run_where_its_attribute_is_not_set(new_hall: NewHall
     """A model of the voice is not run where the operator has not set its attribute, whatever people agreed to."""
     hall = new_hall()
     give_model(hall)
-    hall.grant(purposes=(*record_module._NEEDED, "data_retention_30_days", INFER))
+    hall.grant(purposes=(*intake.NEEDED, "data_retention_30_days", INFER))
     assert hall.analyze().inferences == ()
     hall.submit()
     hall.platform.work_next()

@@ -145,6 +145,9 @@ def test_the_footprint_counts_what_is_stored(hall: Any) -> None:
     assert (after["features"].count, after["insight"].count, after["decision"].count) == (1, 1, 1)
     assert after["features"].size_bytes > 88 * 4
     assert after["sealed_audio"].count == 0
+    # what each consent says, though none has sealed evidence beside it
+    assert after["consent"].size_bytes > after["consent"].count * len("voice_analysis")
+    assert {kind for kind, row in after.items() if row.count and not row.size_bytes} == set()
 
 
 def test_nothing_is_taken_in_of_whom_no_result_may_be_kept(hall: Any) -> None:

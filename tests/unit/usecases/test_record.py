@@ -98,15 +98,6 @@ def test_M22_without_retention_the_result_is_returned_once_and_not_kept(hall: Ha
         hall.platform.show(answer.session_id, purpose="subject_access")
 
 
-@pytest.mark.parametrize("ask", [{"discard_source": True}, {}])
-def test_C2c_submit_and_discard_source_need_the_retention_consent(hall: Hall, ask: dict[str, bool]) -> None:
-    """What would leave nothing behind if the result could not be kept needs the consent to keep it."""
-    hall.grant(purposes=(VOICE_RECORDING, VOICE_ANALYSIS))
-    with pytest.raises(ConsentRequired, match=RETENTION):
-        hall.analyze(**ask) if ask else hall.submit()
-    assert hall.recordings() == ()
-
-
 @pytest.mark.parametrize("error", [REJECTED, DIED, KeyboardInterrupt(), RuntimeError("surprise")])
 def test_C9c_a_failed_analyze_is_shredded_at_once(hall: Hall, error: BaseException) -> None:
     """Whatever goes wrong while a recording is analysed, it ends at once, without a result, with a receipt."""
@@ -150,20 +141,6 @@ def test_X08_the_source_goes_only_after_the_features_are_committed(
 # --- submit and worker ------------------------------------------------------------------------------------
 
 
-def test_M12_a_submitted_body_is_ciphertext(hall: Hall) -> None:
-    """What a submission stores is sealed: no piece of the recording is in it."""
-    hall.grant()
-    source = hall.source()
-    answer = hall.submit(source=source)
-    with hall.bodies.reader(answer.session_id) as fd:
-        import os
-
-        stored = os.pread(fd, 1 << 20, 0)
-    assert len(stored) > len(source.data)
-    assert source.data[16:48] not in stored
-    assert hall.audio_left() == (1, 1)
-
-
 def test_M01_the_worker_brings_a_submission_to_its_end(hall: Hall) -> None:
     """A submitted recording becomes sealed records, and then its key and its body are gone."""
     hall.grant()
@@ -179,47 +156,6 @@ def test_M01_the_worker_brings_a_submission_to_its_end(hall: Hall) -> None:
     assert hall.platform.work_next() is None
     content = hall.platform.show(answer.session_id, purpose=VOICE_ANALYSIS)
     assert content.features is not None
-
-
-def test_F6_a_poison_file_is_tried_a_few_times_then_shredded(hall: Hall) -> None:
-    """A file that always kills the child is given up after a fixed number of attempts; its audio is gone."""
-    hall.grant()
-    answer = hall.submit()
-    hall.extractor.failing = [DIED] * 3
-    states = []
-    for _ in range(3):
-        outcome = hall.platform.work_next()
-        assert outcome is not None
-        states.append((outcome.state, outcome.attempts))
-        hall.advance(seconds=10)
-    assert states == [
-        (RecordingState.RECEIVED, 1), (RecordingState.RECEIVED, 2), (RecordingState.FAILED_SHREDDED, 3),
-    ]  # fmt: skip
-    assert hall.audio_left() == (0, 0)
-    assert hall.recording(answer.session_id).failure == "child_crashed"  # type: ignore[union-attr]
-
-
-def test_F7_attempts_are_counted_before_the_work(hall: Hall) -> None:
-    """A worker that is killed in the middle has used up an attempt: no endless loop."""
-    hall.grant()
-    answer = hall.submit()
-    seen = []
-    hall.extractor.before = lambda: seen.append(hall.recording(answer.session_id).attempts)  # type: ignore[union-attr]
-    hall.platform.work_next()
-    assert seen == [1]
-
-
-def test_F7_a_worker_killed_again_and_again_gives_up(hall: Hall) -> None:
-    """A recording whose worker dies every time is given up, although no error was ever reported."""
-    hall.grant()
-    hall.submit()
-    for _ in range(3):
-        assert hall.platform._record._claim(caller=hall.caller) is not None
-        hall.adapters.liveness.close()  # type: ignore[attr-defined]  # the worker is killed
-    assert hall.platform.work_next() is None
-    hall.platform.sweep()
-    assert hall.audio_left() == (0, 0)
-    assert hall.recordings()[0].failure == "attempts_exhausted"
 
 
 # --- consent, erasure and time against running work -------------------------------------------------------
@@ -324,63 +260,6 @@ def test_C9b_nothing_says_verified_while_the_body_is_still_there(
     hall.platform.sweep()
     assert hall.recording(answer.session_id).state is RecordingState.VERIFIED  # type: ignore[union-attr]
     assert hall.audio_left() == (0, 0)
-
-
-# --- idempotency ------------------------------------------------------------------------------------------
-
-
-def test_F13_the_same_key_submits_once(hall: Hall) -> None:
-    """A submission repeated with the same idempotency key is one recording."""
-    hall.grant()
-    first = hall.submit(idempotency_key="k1")
-    again = hall.submit(idempotency_key="k1")
-    assert (again.session_id, again.body_bytes) == (first.session_id, first.body_bytes)
-    assert len(hall.recordings()) == 1
-    assert hall.submit(idempotency_key="k2").session_id != first.session_id
-
-
-def test_F2_an_interrupted_put_is_resumed_by_its_retry(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A submission killed while it was stored is taken up again by its retry, as the same recording."""
-    hall.grant()
-
-    def killed(*_: object, **__: object) -> int:
-        raise SystemExit(137)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("sottovoce.usecases.record.envelope.seal_stream", killed)
-        patch.setattr(type(hall.platform._discard), "fail", lambda *a, **k: False)
-        patch.setattr(type(hall.platform._discard), "settle", lambda *a, **k: None)
-        with pytest.raises(SystemExit):
-            hall.submit(idempotency_key="k1")
-    (left,) = hall.recordings()
-    assert left.state is RecordingState.RECEIVED
-    assert left.body_stored_at is None
-    assert hall.platform.work_next() is None  # never claimed without an acknowledged body
-    hall.adapters.liveness.close()  # type: ignore[attr-defined]
-    assert hall.submit(idempotency_key="k1").session_id == left.id
-    outcome = hall.platform.work_next()
-    assert outcome is not None
-    assert outcome.state is RecordingState.VERIFIED
-
-
-def test_F13_an_answered_analyze_is_not_answered_twice(hall: Hall) -> None:
-    """The same idempotency key never analyses twice; the answer says where the first result is."""
-    hall.grant()
-    first = hall.analyze(idempotency_key="k")
-    with pytest.raises(Conflict) as raised:
-        hall.analyze(idempotency_key="k")
-    assert first.session_id in raised.value.hint
-    with pytest.raises(Conflict):
-        hall.submit(idempotency_key="k")
-
-
-def test_F13_a_failed_request_may_be_tried_again_under_its_key(hall: Hall) -> None:
-    """An idempotency key whose request failed is free again."""
-    hall.grant()
-    hall.extractor.failing = [REJECTED]
-    with pytest.raises(AudioRejected):
-        hall.analyze(idempotency_key="k")
-    assert hall.analyze(idempotency_key="k").audio.state is RecordingState.VERIFIED
 
 
 # --- open() -----------------------------------------------------------------------------------------------

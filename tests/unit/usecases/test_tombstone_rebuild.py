@@ -21,6 +21,7 @@ from sottovoce.errors import Conflict, IntegrityError, KeyUnavailable, NotFound,
 from sottovoce.model.mark import MarkKind
 from sottovoce.model.tombstones import TombstoneEntry, TombstoneHead, head_after
 from sottovoce.settings import Settings
+from sottovoce.usecases import restoring
 
 ALL = ("voice_recording", "voice_analysis", "data_retention_30_days")
 REQUEST = "req_" + "b" * 24
@@ -318,7 +319,7 @@ def test_a_restore_before_the_rebuilding_still_explains_the_audit_log(house: Hou
     lose(house)
     house.rebuild()
     assert house.kinds()[2] == "restored"
-    (point,) = app.restoring.restore_points(FileTombstones(house.file), house.open()._heads)
+    (point,) = restoring.restore_points(FileTombstones(house.file), house.open()._heads)
     assert (point.backup, point.size, point.root, point.signed) == ("b-1", log.size, log.root, True)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sottovoce import app
-from sottovoce.adapters.memory import InlineExtractor, MemoryTombstones, MemoryWitness
+from sottovoce.adapters.memory import InlineExtractor, MemoryModels, MemoryTombstones, MemoryWitness
 from sottovoce.adapters.tombstones_file import FileTombstones
 from sottovoce.audit import tombstones as notes
 from sottovoce.errors import (
@@ -29,6 +29,7 @@ from sottovoce.model.features import Extraction, FeatureVector, Quality
 from sottovoce.model.mark import MarkKind
 from sottovoce.model.subject import Caller
 from sottovoce.model.tombstones import TombstoneHead, TombstoneKind
+from sottovoce.ports import StoredModel
 from sottovoce.sealing.receipt import Identity
 from sottovoce.settings import Settings
 
@@ -521,6 +522,44 @@ def test_I10_a_commit_that_fails_after_the_tombstone_is_made_up_for(house: House
     assert house.platform.erase(subject="anna", request_id=REQUEST).result == "erased"
     assert house.kinds().count("subject_erased") == 1
     database.close()
+
+
+def test_a_model_whose_removal_was_promised_and_not_committed_goes(house: House) -> None:
+    models = MemoryModels()
+    models.add(StoredModel("ab" * 32, b"a model", "a card", None))
+    models.add(StoredModel("cd" * 32, b"another", "a card", None))
+    house.changes["models"] = models
+    house.close()
+    database = FailingCommit(app.connect(Settings(home=house.home)).database)
+    house.changes["database"] = database
+    house.open()
+    database.failing = 1
+    with pytest.raises(StorageError):
+        house.platform.remove_model("ab" * 32)
+    assert house.kinds()[-1] == "model_removed"
+    assert len(models.hashes()) == 2
+    house.platform.sweep()
+    assert models.hashes() == ("cd" * 32,)
+    models.add(
+        StoredModel("ab" * 32, b"a model", "a card", None)
+    )  # taken in again: the old tombstone was followed
+    house.close()
+    house.open()
+    assert len(models.hashes()) == 2
+    database.close()
+
+
+def test_a_model_is_not_taken_out_beside_a_file_that_is_gone(house: House) -> None:
+    models = MemoryModels()
+    models.add(StoredModel("ab" * 32, b"a model", "a card", None))
+    house.close()
+    house.changes["models"] = models
+    house.open()
+    house.file.unlink()
+    with pytest.raises(IntegrityError) as error:
+        house.platform.remove_model("ab" * 32)
+    assert error.value.reason == "tombstones_missing"
+    assert models.hashes()
 
 
 class BusyTidy(FailingCommit):

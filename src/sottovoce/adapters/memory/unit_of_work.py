@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
+from sottovoce.adapters.memory.footprint import footprint
 from sottovoce.adapters.memory.lineage import MemoryLineage
 from sottovoce.adapters.memory.oversight import MemoryEvents, MemoryLog
 from sottovoce.adapters.memory.people import MemoryConsents, MemorySubjects
@@ -69,21 +70,7 @@ class MemoryUnitOfWork:
         return {name: count for name, count in counts.items() if count}
 
     def footprint(self) -> tuple[FootprintRow, ...]:
-        def row(kind: str, contents: Iterable[bytes | str | None]) -> FootprintRow:
-            sizes = [len(content or b"") for content in contents]
-            return FootprintRow(kind, len(sizes), sum(sizes))
-
-        tables = self._tables
-        records = tables.records.where(lambda _: True)
-        kinds = sorted({record.kind for record in records})
-        return (
-            *(row(kind, (record.body for record in records if record.kind == kind)) for kind in kinds),
-            row("decision", (one.body for one in tables.decisions.where(lambda _: True))),
-            row("receipt", (one.text for one in tables.receipts.where(lambda _: True))),
-            row("consent", (one.evidence for one in tables.by_name["consent_events"].where(lambda _: True))),
-            row("person", (one.sealed_name for one in tables.subjects.where(lambda _: True))),
-            row("audit", (one.details for one in tables.events.where(lambda _: True))),
-        )
+        return footprint(self._tables)
 
     def export_rows(self, subject_id: str, *, pseudonym: str | None) -> dict[str, list[dict[str, Any]]]:
         wanted = self._of_subject(subject_id)

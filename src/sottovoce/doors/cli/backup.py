@@ -16,6 +16,7 @@ from sottovoce.doors.cli.world import CALLER, COMMON, Common, Outside
 from sottovoce.errors import SottovoceError, UsageError
 from sottovoce.model.backup import (
     DrillReport,
+    Half,
     ListedBackup,
     MadeBackup,
     Manifest,
@@ -24,6 +25,8 @@ from sottovoce.model.backup import (
 )
 
 app = App(name="backup", help="Back up this home in two halves, and bring it back.")
+
+_HASH = 12  # characters of a model's hash that are shown
 
 DataHalf = Annotated[Path, Parameter(help="The half with the data: one folder that `backup create` made.")]
 KeysHalf = Annotated[
@@ -46,10 +49,12 @@ def create(
 ) -> int:
     """Copy data and key store to two folders while others work.
 
-    Each half is a new sub-folder with a signed manifest. Neither holds a key of
-    the provider (KEK), audio, a key of audio, or the tombstones: keep those
-    yourself, see docs/how-to/back-up-and-restore.md. Make one after every
-    rotation: a copy of the key store dies with its epoch.
+    Each half is a new sub-folder with a signed manifest. Model files of your own
+    go with the data. Neither half holds a key of the provider (KEK), audio, a key
+    of audio, the private half of a recipient key, or the tombstones: see
+    docs/how-to/back-up-and-restore.md for what to keep yourself, and what a loss
+    costs. Make one after every rotation: a copy of the key store dies with its
+    epoch.
 
     For example:
       sottovoce backup create --data /mnt/backup/data --keys /mnt/safe/keys
@@ -100,7 +105,8 @@ def verify(
     """Check backups: signature, files, and whether the keys still open.
 
     Told apart: an altered file, a missing file, a manifest that is none, a backup
-    of another home, an unknown signer, a newer version.
+    of another home, an unknown signer, a newer version. Says which models are in
+    it, and how many recipient keys are not.
 
     For example:
       sottovoce backup verify /mnt/backup/data
@@ -150,9 +156,10 @@ def restore(
     All of it comes back, or nothing does.
     Needs the provider's key (local: put the folder keys/kek into the new home).
     Before anything is served, what was erased, withdrawn or restricted since the
-    backup is done again from the tombstones, and what is overdue is swept. What
-    happened after the backup is lost; what that is, is printed. Recordings in
-    flight end without a result: their keys are in no backup.
+    backup is done again from the tombstones, models that were removed stay so, and
+    what is overdue is swept. What happened after the backup is lost; what that is,
+    is printed. Recordings in flight end without a result, and what was sealed to a
+    recipient key of the lost home stays closed: their keys are in no backup.
 
     For example:
       sottovoce backup restore --home /srv/new --data B/data-half --keys B/keys-half --tombstones tombstones.log
@@ -188,8 +195,9 @@ def drill(
 ) -> int:
     """Try a restore in a folder that is destroyed afterwards.
 
-    Opens a sample of the records (and shows none), replays the tombstones, checks
-    the audit log and the invariants. The result stands in the audit log of this
+    Opens a sample of the records (and shows none), verifies your own models and
+    computes one of their decisions once more, replays the tombstones, checks the
+    audit log and the invariants. The result stands in the audit log of this
     home, as a record of periodic tests; `sottovoce doctor` says when the last was.
 
     For example:
@@ -230,7 +238,14 @@ def _payload(manifest: Manifest) -> payloads.Json:
         "log_size": manifest.log_size,
         "tombstones": manifest.tombstones,
         "worthless_after": manifest.worthless_after,
+        "format": manifest.format,
+        "models": _hashes(manifest.models),
+        "left_out": {"recipient_keys": manifest.recipient_keys},
     }
+
+
+def _hashes(models: tuple[str, ...] | None) -> list[str] | None:
+    return None if models is None else list(models)
 
 
 def _listed_payload(one: ListedBackup) -> dict[str, object]:
@@ -256,7 +271,10 @@ def _restored_payload(report: RestoreReport) -> payloads.Json:
             "records_without_keys": settled.lost_records,
             "recordings_in_flight": settled.in_flight,
             "recipients_without_keys": settled.recipients_ended,
+            "recipient_keys": report.recipient_keys,
         },
+        "models": _hashes(report.models),
+        "models_removed_since": report.models_removed,
         "log_size": report.log_size,
         "tombstones_replayed": report.replayed,
         "erasures": report.erasures,
@@ -281,6 +299,10 @@ def _drill_payload(report: DrillReport) -> payloads.Json:
         "log_intact": report.log_intact,
         "tombstones_replayed": report.replayed,
         "findings": list(report.findings),
+        "models": _hashes(report.models),
+        "models_refused": list(report.models_refused),
+        "decision": report.decision,
+        "left_out": {"recipient_keys": report.recipient_keys},
         "took_s": round(report.took.total_seconds(), 3),
     }
 
@@ -294,25 +316,30 @@ def _made(made: MadeBackup, data: Path, keys: Path) -> str:
         ("data", f"{printable(str(data / made.data_name))}, {_size(made.data)}"),
         ("keys", f"{printable(str(keys / made.keys_name))}, {_size(made.keys)}"),
         ("epoch", f"{made.keys.epoch}; this copy of the keys opens until {made.keys.worthless_after}"),
+        ("models", _models(made.data.models)),
         ("tombstones", f"{made.data.tombstones}; their file is not in it, keep it apart"),
         ("took", f"{made.took.total_seconds():.2f} s"),
     ]
+    if made.data.recipient_keys:
+        rows.insert(
+            -2, ("recipient keys", f"{_left_out(made.data.recipient_keys)}; take in what was sealed to them")
+        )
     return render.table(rows, indent=0)
 
 
 def _listed(found: tuple[ListedBackup, ...]) -> str:
     if not found:
         return "There is no backup in this folder."
-    rows = [("folder", "half", "made", "size", "epoch", "pair")]
+    rows = [("folder", "half", "made", "size", "epoch", "models", "recipient keys", "pair")]
     for one in found:
         if one.manifest is None:
-            rows.append((printable(one.name), "-", "-", "-", "-", one.problem))
+            rows.append((printable(one.name), "-", "-", "-", "-", "-", "-", one.problem))
         else:
             said = one.manifest
             rows.append(
                 (
                     printable(one.name), str(said.half), render.moment(said.created_at), _size(said),
-                    str(said.epoch), said.pair,
+                    str(said.epoch), _counted(said), _left_out(said.recipient_keys), said.pair,
                 )
             )  # fmt: skip
     return render.table(rows, indent=0)
@@ -323,7 +350,7 @@ def _verified(found: Sequence[VerifiedBackup]) -> str:
     rows = [
         (
             printable(one.name), "verified", str(one.manifest.half), render.moment(one.manifest.created_at),
-            f"epoch {one.manifest.epoch}", alive[one.epoch_alive],
+            f"epoch {one.manifest.epoch}", _verified_parts(one.manifest), alive[one.epoch_alive],
         )
         for one in found
     ]  # fmt: skip
@@ -338,8 +365,11 @@ def _restored(report: RestoreReport) -> str:
     )
     lost += f"; {settled.in_flight} recordings in flight"
     done = f"{report.replayed} tombstones that the backup did not know; {report.erasures} erasures carried out again"
+    if report.recipient_keys != 0:
+        lost += f"; recipient keys: {_left_out(report.recipient_keys)}, what was sealed to them stays closed"
     rows = [
         ("restored", f"{report.people} people, {report.records} records, from {report.pair}"),
+        ("models", _restored_models(report)),
         ("lost", lost),
         ("replayed", done),
         ("swept", f"{report.expired} records past their date, {settled.keys_collected} keys without data"),
@@ -372,12 +402,53 @@ def _drilled(report: DrillReport) -> str:
         ("drill", "everything came back" if report.sound else "NOT everything came back"),
         ("backup", f"{report.pair}, of {render.moment(report.data_at)}"),
         ("opened", f"{report.opened} of {report.sampled} records tried, of {report.records}"),
+        ("models", _drilled_models(report)),
         ("replayed", f"{report.replayed} tombstones that the backup did not know"),
         ("audit log", "verifies" if report.log_intact else "does not verify"),
         ("fsck", ", ".join(report.findings) or "clean"),
         ("took", f"{report.took.total_seconds():.2f} s; the copy is destroyed"),
     ]
     return render.table(rows, indent=0)
+
+
+def _models(models: tuple[str, ...] | None) -> str:
+    """How many of the home's own; their hashes, shortened."""
+    if models is None:
+        return "in no half: this backup is from before they were part of one"
+    return f"{len(models)} of your own" + "".join(f", {one[:_HASH]}" for one in models)
+
+
+def _counted(manifest: Manifest) -> str:
+    if manifest.half is not Half.DATA:
+        return "-"
+    return "not held" if manifest.models is None else str(len(manifest.models))
+
+
+def _left_out(keys: int | None) -> str:
+    return "not said" if keys is None else f"{keys}, in no backup" if keys else "none"
+
+
+def _verified_parts(manifest: Manifest) -> str:
+    said = f"recipient keys: {_left_out(manifest.recipient_keys)}"
+    return f"models: {_counted(manifest)}; {said}" if manifest.half is Half.DATA else said
+
+
+def _restored_models(report: RestoreReport) -> str:
+    words = _models(report.models)
+    if report.models is None:
+        words += "; those that are here stay"
+    if report.models_removed:
+        words += f"; {report.models_removed} removed since, and not brought back"
+    return words
+
+
+def _drilled_models(report: DrillReport) -> str:
+    words = _models(report.models)
+    if report.models_refused:
+        return f"{words}; REFUSED: {', '.join(report.models_refused)}"
+    if report.models:
+        words += f"; one decision computed again: {report.decision or 'none whose features are kept'}"
+    return words
 
 
 def _size(manifest: Manifest) -> str:

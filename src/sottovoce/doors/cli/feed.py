@@ -11,7 +11,7 @@ from sottovoce.doors.cli import render
 from sottovoce.doors.cli.access_log import plain
 from sottovoce.doors.cli.console import Style, printable
 from sottovoce.doors.cli.errors import OK, SOME_FAILED
-from sottovoce.doors.cli.files import read_text, write_new
+from sottovoce.doors.cli.files import make_folder, read_text, write_new
 from sottovoce.doors.cli.world import CALLER, COMMON, Common, Outside
 from sottovoce.usecases.feed import FeedStatus
 
@@ -28,7 +28,8 @@ def export(
     after: Annotated[int, Parameter(help="Number of the last entry that it has.")] = 0,
     limit: Annotated[int, Parameter(help="Entries on a page, at most 1000.")] = _PAGE,
     folder: Annotated[
-        Path | None, Parameter(help="Write every page from there on to new files in this folder.")
+        Path | None,
+        Parameter(help="Write every page from there on to new files in this folder (made if need be)."),
     ] = None,
     common: Common = COMMON,
     world: Outside,
@@ -104,6 +105,7 @@ def acknowledge(
 
 
 def _write(folder: Path, after: int, text: str) -> Path:
+    make_folder(folder)
     path = folder / f"feed-{after:08d}.json"
     write_new(path, text)
     return path

@@ -55,3 +55,13 @@ def write_new(path: Path, content: str | bytes) -> None:
         raise UsageError(
             "The file cannot be written there.", hint="Check the folder and its permissions."
         ) from None
+
+
+def make_folder(folder: Path) -> None:
+    """The folder, where it is not there yet; UsageError where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        raise UsageError(
+            "The folder cannot be made there.", hint="Check the path and its permissions."
+        ) from None

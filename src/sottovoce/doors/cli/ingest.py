@@ -33,9 +33,11 @@ _WORDS = {
 }  # fmt: skip
 _KIND_WORDS = {
     "features": "features, sealed", "insight": "voice profile, sealed", "embedding": "embedding, sealed",
-    "decision": "decision log, sealed", "receipt": "signed receipts", "consent": "evidence of consent, sealed",
-    "person": "names, sealed", "audit": "audit details, sealed", "sealed_audio": "audio that waits, sealed",
-    "key": "wrapped keys",
+    "decision": "decision log, sealed", "receipt": "signed receipts", "consent": "consents, their evidence sealed",
+    "notice": "notices that people were shown", "person": "names, sealed", "mark": "marks on a person's data",
+    "case": "requests of people", "erasure": "erasures and their receipts", "recipient": "names of recipients, sealed",
+    "disclosure": "what was handed over to recipients", "audit": "audit details, sealed",
+    "sealed_audio": "audio that waits, sealed", "key": "wrapped keys",
 }  # fmt: skip
 
 

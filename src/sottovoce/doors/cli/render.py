@@ -9,7 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sottovoce.doors.cli.console import Style, printable
@@ -28,6 +28,7 @@ from sottovoce.model.outcome import (
 )
 from sottovoce.model.purpose import PURPOSES
 from sottovoce.model.recording import RecordingState
+from sottovoce.model.times import words_of
 from sottovoce.voice.gate import findings_of
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def people(number: int) -> str:
 
 
 def moment(value: datetime | None) -> str:
-    return "-" if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return "-" if value is None else words_of(value)
 
 
 def analysis(file: str, answer: Analysis, page: Page) -> str:

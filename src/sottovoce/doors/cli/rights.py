@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from sottovoce.doors.cli import payloads, render
 from sottovoce.doors.cli.errors import OK, SOME_FAILED
-from sottovoce.doors.cli.world import CALLER, COMMON, Common, DryRun, Outside, Subject
+from sottovoce.doors.cli.world import CALLER, COMMON, Common, DryRun, Outside, Subject, World
 from sottovoce.model.outcome import ErasureOutcome, SweepReport
 
 
@@ -27,17 +27,21 @@ def erase(
 
     The promise is recorded first, then the keys are destroyed, then rows and
     bodies are removed and looked for again. What was interrupted is resumed the
-    next time this home is opened. The answer is a signed receipt; it needs no
+    next time this home is opened; the request id, on standard error before it
+    begins, then leads to the receipt. The answer is a signed receipt; it needs no
     consent, and a person of whom nothing is held gets a receipt that says so.
 
     For example:
       sottovoce erase --subject anna --dry-run
       sottovoce erase --subject anna
     """
-    with world.open(common) as platform, world.console.progress("erasing"):
-        outcome = platform.erase(
-            subject=subject, session_id=session, request_id=request_id, dry_run=dry_run, caller=CALLER
-        )
+    with world.open(common) as platform:
+        if request_id is None and not dry_run:
+            request_id = _announced(platform.new_request_id(), world)
+        with world.console.progress("erasing"):
+            outcome = platform.erase(
+                subject=subject, session_id=session, request_id=request_id, dry_run=dry_run, caller=CALLER
+            )
     world.answer(common, payloads.erasure(outcome), _erasure(outcome))
     return OK
 
@@ -68,6 +72,13 @@ def sweep(
         report = platform.sweep(dry_run=dry_run, caller=CALLER)
     world.answer(common, payloads.sweep(report), _sweep(report))
     return SOME_FAILED if report.errors or report.clock_moved else OK
+
+
+def _announced(request_id: str, world: World) -> str:
+    """Said before anything is promised: after a kill this id is the only way to the receipt of who is not held any
+    more. The same line for everybody, known or not."""
+    world.console.message(f"request ID: {request_id}; repeat with --request-id {request_id} if interrupted")
+    return request_id
 
 
 def _erasure(outcome: ErasureOutcome) -> str:

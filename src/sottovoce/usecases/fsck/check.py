@@ -22,6 +22,7 @@ from sottovoce.model.mark import keeps
 from sottovoce.model.policy import Policy
 from sottovoce.model.purpose import AUDIO_HOLD, RETENTION
 from sottovoce.model.subject import Caller
+from sottovoce.model.times import words_of
 from sottovoce.ports import Blobs, Database
 from sottovoce.usecases.fsck.decisions import check_inferences
 from sottovoce.usecases.fsck.log import Log
@@ -95,11 +96,11 @@ class Fsck:
             "I6": f"{entries} entries; {seen.joined} recordings joined with theirs, "
             f"{seen.sealed_entries} entries whose details no key opens any more; {seen.feed_entries} entries of the "
             f"feeds of {seen.recipients} recipients",
-            "I7": f"{seen.sessions} recordings, {seen.records} records, at {seen.now.isoformat(timespec='seconds')}",
+            "I7": f"{seen.sessions} recordings, {seen.records} records, at {words_of(seen.now)}",
             "I8": _NO_LEDGER,
             "I9": f"{seen.sessions} recordings, {seen.receipts} receipts and their copies, {seen.disclosures} things "
             "that were handed to recipients",
-            "I10": f"space kept aside for erasing, erasures under way, {stones} tombstones",
+            "I10": f"space kept aside for erasing, erasures under way, {stones} entries of the file of tombstones",
         }
         return FsckReport(
             tuple(

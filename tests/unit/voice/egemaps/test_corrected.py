@@ -259,16 +259,12 @@ def test_X56_the_corrected_profile_exists_at_16_khz_only():
         extract(np.zeros(8000), 8000, profile="corrected", native=True)
 
 
-def test_M99_golden_vectors_of_the_corrected_profile_still_hold(repo_root):
+def test_M99_golden_vectors_of_the_corrected_profile_still_hold(repo_root, load_script):
     """Every published vector of the corrected profile comes out again."""
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("vv", repo_root / "scripts" / "voice_vectors.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    voice_vectors = load_script("scripts/voice_vectors.py")
     document = json.loads((repo_root / "vectors" / "features" / "corrected.json").read_text())
     for case in document["cases"]:
-        analysis = analyse(module.make_signal(case["signal"]), profile="corrected")
+        analysis = analyse(voice_vectors.make_signal(case["signal"]), profile="corrected")
         assert (analysis.frames, analysis.voiced_frames) == (case["frames"], case["voiced_frames"])
         assert (analysis.features.profile, analysis.features.version) == ("corrected", case["version"])
         for i, (name, value) in enumerate(case["features"].items()):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 import re
 
@@ -194,11 +193,8 @@ def test_M06_a_real_recording_has_plausible_values(jfk_path):
 
 
 @pytest.fixture(scope="module")
-def voice_vectors(repo_root):
-    spec = importlib.util.spec_from_file_location("voice_vectors", repo_root / "scripts" / "voice_vectors.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def voice_vectors(load_script):
+    return load_script("scripts/voice_vectors.py")
 
 
 def test_M99_golden_vectors_of_our_own_extractor_still_hold(voice_vectors, repo_root):

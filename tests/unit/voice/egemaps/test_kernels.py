@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -218,12 +216,8 @@ def test_a_missing_or_damaged_file_means_numpy(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def builder(repo_root):
-    spec = importlib.util.spec_from_file_location("hatch_build", repo_root / "hatch_build.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def builder(load_script):
+    return load_script("hatch_build.py")
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-
 import numpy as np
 import pytest
 
@@ -14,14 +11,9 @@ pytestmark = [pytest.mark.opensmile, pytest.mark.shared]
 
 
 @pytest.fixture(scope="module")
-def comparison(repo_root, shared_data):
+def comparison(load_script, shared_data):
     opensmile = pytest.importorskip("opensmile", reason="the package opensmile is not installed (optional)")
-    spec = importlib.util.spec_from_file_location(
-        "compare_opensmile", repo_root / "scripts" / "compare_opensmile.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look themselves up there
-    spec.loader.exec_module(module)
+    module = load_script("scripts/compare_opensmile.py")
     options = module.arguments(
         ["--clips", "12", "--seconds", "5", "--rate", "16000", "--data", str(shared_data)]
     )
