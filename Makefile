@@ -79,6 +79,7 @@ figures: $(VENV)/.dev-installed bench  ## every figure of the documentation anew
 	@$(BIN)/python scripts/analyze_corpus.py --record
 	@$(BIN)/python scripts/walk_rights.py --record
 	@$(BIN)/python scripts/compare_device.py --chromium --record
+	@$(BIN)/python scripts/recorder_losses.py --record
 
 models: $(VENV)/.dev-installed  ## learn the models of ../shared/data anew, into build/models/; SHIP=1: into the package, with a new signer
 	@$(BIN)/python scripts/make_models.py $(if $(SHIP),--ship --record)

@@ -11,6 +11,7 @@ SQLite file; put your own tables in place of `held`. Standard library, and `sott
 What is checked, in this order; the first that fails refuses the page, and nothing of it is applied:
 1. signature_broken, unknown_signer, receipt_malformed   the page is what the pinned signer signed
 2. other_recipient    it is a page of this feed
+   page_malformed     it is a page in a form that this program knows
 3. page_missing, out_of_order    it begins where this store has come to, or before
 4. forked             what came before is what this store has applied
 5. chain_broken       its entries follow one another, number by number and hash by hash
@@ -25,6 +26,7 @@ import argparse
 import hashlib
 import hmac
 import json
+import re
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
@@ -38,6 +40,11 @@ from sottovoce import SottovoceError, verify_receipt
 ENTRY_LABEL = b"sottovoce/feed-entry/1\x00"
 ACKNOWLEDGEMENT_LABEL = b"sottovoce/acknowledgement/1\x00"
 REFUSED = 5
+SPACE = re.compile(r"\s*")
+ENTRY: dict[str, tuple[type, ...]] = {  # what an entry holds, and of which types
+    "number": (int,), "kind": (str,), "subject": (str,), "session": (str, type(None)), "purposes": (list,),
+    "previous": (str,), "hash": (str,),
+}  # fmt: skip
 SCHEMA = """
 create table if not exists applied (number integer primary key, hash text not null) strict;
 create table if not exists held (subject text not null, session text, data text not null default '') strict;
@@ -65,16 +72,19 @@ def read_pages(names: Iterable[str]) -> Iterator[str]:
             yield from split(sys.stdin.read())
         elif Path(name).is_dir():
             for path in sorted(Path(name).glob("*.json")):
-                yield path.read_text()
+                yield path.read_text(errors="replace")
         else:
-            yield Path(name).read_text()
+            yield Path(name).read_text(errors="replace")
 
 
 def split(text: str) -> Iterator[str]:
+    """One text after the other; what is no JSON is one text to its end, and refused as such."""
     decoder, at = json.JSONDecoder(), 0
-    while text[at:].strip():
-        at += len(text[at:]) - len(text[at:].lstrip())
-        _, end = decoder.raw_decode(text, at)
+    while (at := SPACE.match(text, at).end()) < len(text):  # type: ignore[union-attr]
+        try:
+            _, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            end = len(text)
         yield text[at:end]
         at = end
 
@@ -88,7 +98,20 @@ def verified(text: str, key: dict[str, Any]) -> dict[str, Any]:
     body: dict[str, Any] = dict(receipt.body)
     if receipt.kind != "feed" or body.get("recipient") != key["recipient"]:
         raise Refused("other_recipient", "this is not a page of this recipient's feed")
+    if not well_formed(body):
+        raise Refused("page_malformed", "this page is signed, but is none that this consumer can read")
     return body
+
+
+def well_formed(body: dict[str, Any]) -> bool:
+    entries = body.get("entries")
+    return (
+        type(body.get("after")) is int and isinstance(body.get("previous"), str) and type(body.get("last")) is bool
+        and isinstance(entries, list)
+        and all(isinstance(entry, dict) and entry.keys() >= ENTRY.keys() for entry in entries)
+        and all(type(entry[name]) in kinds for entry in entries for name, kinds in ENTRY.items())
+        and all(isinstance(purpose, str) for entry in entries for purpose in entry["purposes"])
+    )  # fmt: skip
 
 
 def entry_hash(recipient: str, entry: dict[str, Any]) -> str:

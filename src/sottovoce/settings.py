@@ -103,7 +103,10 @@ class Settings(BaseSettings):
             return value
         text = value.strip()
         if text.startswith("["):
-            return json.loads(text)
+            try:
+                return json.loads(text)
+            except RecursionError:
+                raise ValueError("nested too deeply") from None
         return [word.strip() for word in text.split(",") if word.strip()]
 
     @property
@@ -203,7 +206,7 @@ def load(target: str | Settings | None = None, /, **given: Any) -> Settings:
             f"These settings cannot be used: {wrong}.",
             hint="See docs/reference/settings.md for names and ranges.",
         ) from None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise ConfigurationError(f"{CONFIG_NAME} cannot be read as TOML.") from None
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 HEADER_BYTES = 512
 BLOCK_BYTES = (1, 4, 64, 512, 4096)
@@ -91,3 +93,35 @@ def _place(data: bytearray, dice: Dice) -> int:
     """Half of the time in the header, where a byte says most."""
     reach = len(data) if dice.random() < 0.5 else min(len(data), HEADER_BYTES)
     return dice.randrange(max(1, reach))
+
+
+# What stands in the place of a value, as text: some of it no JSON at all, some JSON that breaks what comes after.
+HOSTILE = (
+    "NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1e308", "1.5", "-1", "0", "true", "false", "null", '""', "[]",
+    "{}", "9" * 17, "9" * 30, "9" * 400, "9" * 5000, "[" * 90 + "]" * 90, "[" * 5000 + "]" * 5000,
+    '{"a":' * 300 + "1" + "}" * 300, r'"\ud800"', r'"a\u0000b"', r'"\u001b[2J"', f'"{"a" * 3000}"', '"../../etc"',
+    "[null]", '[[1,2,3,4]]', '{"a":1,"a":2}', '"0001-01-01T00:00:00+14:00"', '"9999-12-31T23:59:59-14:00"',
+    '"2026-01-01T00:00:00"', '"8999-01-01T00:00:00+00:00"', '"\u0661"',
+)  # fmt: skip
+_HERE = "\ue000here\ue000"
+
+
+def hostile_json(data: bytes, dice: Dice) -> bytes:
+    """The same document with something hostile in the place of one of its values, or beside it under the same key."""
+    value = json.loads(data)
+    parents = [each for each in _containers(value) if each]
+    if not parents:
+        return dice.choice(HOSTILE).encode()
+    parent = dice.choice(parents)
+    key = dice.choice(list(parent) if isinstance(parent, dict) else range(len(parent)))
+    before, parent[key] = parent[key], _HERE
+    hostile = dice.choice(HOSTILE)
+    if isinstance(parent, dict) and dice.random() < 0.1:
+        hostile = f"{json.dumps(before)},{json.dumps(key)}:{hostile}"
+    return json.dumps(value).replace(json.dumps(_HERE), hostile).encode()
+
+
+def _containers(value: Any) -> list[Any]:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    own = [value] if isinstance(value, dict | list) else []
+    return own + [each for one in inner for each in _containers(one)]

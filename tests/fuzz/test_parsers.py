@@ -1,4 +1,7 @@
-"""Every reader of bytes from outside: any bytes give a value or an error of ours, and what was damaged never verifies.
+"""Envelopes, receipts, identities, checkpoints, proofs, key rows, answers of a child and ids as strangers send them.
+
+Any bytes give a value or an error of ours, and what was damaged never verifies. Readers of other documents and files:
+test_signed_documents.py, test_files_handed_in.py.
 
 `FUZZ_EXAMPLES` says how many examples each property sees (`make fuzz`: thousands, new ones each time). Tokens are not
 among them: there are none yet.

@@ -12,7 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from sottovoce import app as house
+from sottovoce.usecases.models import file_entries
+from sottovoce.voice.models.network import About, make_network
+from sottovoce.voice.models.write_tflite import write_tflite
 
 CONSENTS = ("voice_recording", "voice_analysis", "data_retention_30_days")
 
@@ -103,3 +109,33 @@ def cli_at(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Cli]:
 @pytest.fixture
 def cli(cli_at: Callable[..., Cli]) -> Cli:
     return cli_at()
+
+
+@pytest.fixture(scope="session")
+def take_in_a_model() -> Callable[[Cli], tuple[Path, str]]:
+    """Gives a home a model of its own, signed by that home: (file with its card beside it, hash)."""
+    dice = np.random.default_rng(11)
+    network = make_network(
+        mean=dice.normal(size=88), scale=dice.uniform(1, 90, 88), output="sigmoid",
+        layers=[(dice.normal(size=(16, 88)) / 88, dice.normal(size=16)), (dice.normal(size=(1, 16)), [0.1])],
+        about=About("apparent_sex", ("female", "male"), "compat", "egemaps-88/1"),
+    )  # fmt: skip
+    card: dict[str, Any] = {
+        "format": "sottovoce-model-card/1", "purpose": "a test", "attribute": "apparent_sex",
+        "labels": ["female", "male"], "output": "sigmoid", "feature_profile": "compat",
+        "feature_version": "egemaps-88/1",
+        "training_data": {"description": "none", "sha256": "not available", "speakers": 0, "recordings": 0},
+        "error": "not available", "groups": [], "conformal": {"kind": "set", "percent": 90, "threshold": "0.5"},
+        "privacy": "none", "not_for": ["any decision about a person"], "demonstration": False,
+        "files": file_entries(network, np.zeros((1, 88))),
+    }  # fmt: skip
+
+    def take_in(cli: Cli) -> tuple[Path, str]:
+        file = cli.folder / "model.tflite"
+        file.write_bytes(write_tflite(network))
+        with house.open(home=cli.home) as platform:
+            signed = platform.sign_model_card(card, model=file.read_bytes())
+        file.with_name("model.tflite.card.json").write_text(signed)
+        return file, str(cli("models", "add", file, "--json").json["sha256"])
+
+    return take_in

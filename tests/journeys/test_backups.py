@@ -5,17 +5,12 @@ from __future__ import annotations
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-
-from sottovoce import app as house
-from sottovoce.usecases.models import file_entries
-from sottovoce.voice.models.network import About, make_network
-from sottovoce.voice.models.write_tflite import write_tflite
 
 CONSENTS = ("voice_recording", "voice_analysis", "data_retention_30_days")
 pytestmark = pytest.mark.slow
@@ -103,38 +98,12 @@ def test_F30_a_drill_finds_everything_and_a_restore_that_is_killed_changes_nothi
     assert not list(clinic.home.glob("*.re*ed"))
 
 
-DICE = np.random.default_rng(12)
-NETWORK = make_network(
-    mean=DICE.normal(size=88), scale=DICE.uniform(1, 90, 88), output="sigmoid",
-    layers=[(DICE.normal(size=(16, 88)) / 88, DICE.normal(size=16)), (DICE.normal(size=(1, 16)), [0.1])],
-    about=About("apparent_sex", ("female", "male"), "compat", "egemaps-88/1"),
-)  # fmt: skip
-CARD: dict[str, Any] = {
-    "format": "sottovoce-model-card/1", "purpose": "a test", "attribute": "apparent_sex",
-    "labels": ["female", "male"], "output": "sigmoid", "feature_profile": "compat", "feature_version": "egemaps-88/1",
-    "training_data": {"description": "none", "sha256": "not available", "speakers": 0, "recordings": 0},
-    "error": "not available", "groups": [], "conformal": {"kind": "set", "percent": 90, "threshold": "0.5"},
-    "privacy": "none", "not_for": ["any decision about a person"], "demonstration": False,
-    "files": file_entries(NETWORK, np.zeros((1, 88))),
-}  # fmt: skip
-
-
-def take_in_a_model(cli: Any) -> str:
-    """A model of the clinic's own, signed by its home; its hash."""
-    file = cli.folder / "model.tflite"
-    file.write_bytes(write_tflite(NETWORK))
-    with house.open(home=cli.home) as platform:
-        card = platform.sign_model_card(CARD, model=file.read_bytes())
-    file.with_name("model.tflite.card.json").write_text(card)
-    return str(cli("models", "add", file, "--json").json["sha256"])
-
-
 def test_C34b_M20_after_a_loss_a_decision_is_computed_again_and_what_was_sealed_stays_closed(
-    cli: Any, jfk_path: Path
+    cli: Any, take_in_a_model: Callable[[Any], tuple[Path, str]], jfk_path: Path
 ) -> None:
     """A clinic that lost its machine computes an old decision again, to the bit, with the model that its backup brought
     back; recipient keys, alive or retired, come back by no backup, and it is told so before and after."""
-    sha256 = take_in_a_model(cli)
+    _, sha256 = take_in_a_model(cli)
     cli = cli.having(SOTTOVOCE_INFER="apparent_sex")
     cli.grant("anna", *CONSENTS, "infer_apparent_sex")
     (said,) = cli("analyze", jfk_path, "--subject", "anna", "--json").lines[0]["inferences"]

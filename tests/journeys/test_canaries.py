@@ -24,7 +24,7 @@ from sottovoce.model.recording import RecordingState
 from sottovoce.model.request import CaseKind, CaseState
 from sottovoce.model.subject import Caller, SubjectState
 from sottovoce.sealing import envelope
-from sottovoce.usecases.consent import seal_evidence
+from sottovoce.usecases.consent_evidence import seal_evidence
 from sottovoce.usecases.keyring import NewKey
 
 CALLER = Caller(actor="tester", channel="test")

@@ -202,6 +202,30 @@ def test_C15a_a_signed_page_whose_chain_is_broken_is_refused_whole(fed: Fed, lab
     assert (len(lab.rows("held")), lab.rows("applied")) == (3, [])
 
 
+def test_C15a_what_is_no_page_is_refused_by_a_reason_and_applies_nothing(fed: Fed, lab: Lab) -> None:
+    """Noise, endless nesting, and pages of an impossible form that are signed all the same are refused, each with a
+    reason."""
+    for noise in ("not JSON", "{", "[" * 100_000, "\ufffd\x00", "5", '{"a": 1} {', "9" * 5000):
+        assert lab.apply("-", given=noise) == (5, [("refused", "receipt_malformed")])
+    (lab.folder / "bytes.json").write_bytes(b"\xff\xfe\x00")
+    assert lab.apply("bytes.json") == (5, [("refused", "receipt_malformed")])
+    sound = json.loads(pages_of(fed.platform, fed.recipient, limit=1000)[0])["body"]
+    entry = sound["entries"][0]
+    impossible = [
+        {},
+        {**entry, "number": "1"},
+        {**entry, "subject": ["s"]},
+        {**entry, "purposes": [["p"]]},
+        5,
+    ]
+    wrong = [{**sound, "entries": [one]} for one in impossible]
+    wrong += [{**sound, name: None} for name in ("after", "previous", "entries", "last")]
+    for body in wrong:
+        page = fed.platform._receipts.signer().sign("feed", body)
+        assert lab.apply("-", given=page) == (5, [("refused", "page_malformed")])
+    assert (len(lab.rows("held")), lab.rows("applied")) == (3, [])
+
+
 def test_F30_a_home_that_went_back_to_an_old_backup_is_noticed_by_its_recipients(
     fed: Fed, lab: Lab, tmp_path: Path
 ) -> None:

@@ -9,39 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sottovoce import app as house
-from sottovoce.usecases.models import file_entries
-from sottovoce.voice.models.network import About, make_network
-from sottovoce.voice.models.write_tflite import write_tflite
-
 INFER = "infer_apparent_sex"
-DICE = np.random.default_rng(11)
-NETWORK = make_network(
-    mean=DICE.normal(size=88), scale=DICE.uniform(1, 90, 88), output="sigmoid",
-    layers=[(DICE.normal(size=(16, 88)) / 88, DICE.normal(size=16)), (DICE.normal(size=(1, 16)), [0.1])],
-    about=About("apparent_sex", ("female", "male"), "compat", "egemaps-88/1"),
-)  # fmt: skip
-BODY: dict[str, Any] = {
-    "format": "sottovoce-model-card/1", "purpose": "a test", "attribute": "apparent_sex",
-    "labels": ["female", "male"], "output": "sigmoid", "feature_profile": "compat", "feature_version": "egemaps-88/1",
-    "training_data": {"description": "none", "sha256": "not available", "speakers": 0, "recordings": 0},
-    "error": "not available", "groups": [], "conformal": {"kind": "set", "percent": 90, "threshold": "0.5"},
-    "privacy": "none", "not_for": ["any decision about a person"], "demonstration": False,
-    "files": file_entries(NETWORK, np.zeros((1, 88))),
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def made(cli_at: Callable[..., Any]) -> tuple[Any, Path, str]:
+def made(
+    cli_at: Callable[..., Any], take_in_a_model: Callable[[Any], tuple[Path, str]]
+) -> tuple[Any, Path, str]:
     """A command line that infers, a model file with its card, and the hash of the model that the home has taken in."""
     cli = cli_at()
-    file = cli.folder / "model.tflite"
-    file.write_bytes(write_tflite(NETWORK))
-    with house.open(home=cli.home) as platform:
-        card = platform.sign_model_card(BODY, model=file.read_bytes())
-    file.with_name("model.tflite.card.json").write_text(card)
-    taken = cli("models", "add", file, "--json").json
-    return cli.having(SOTTOVOCE_INFER="apparent_sex"), file, taken["sha256"]
+    return cli.having(SOTTOVOCE_INFER="apparent_sex"), *take_in_a_model(cli)
 
 
 def test_M92_from_the_model_to_the_contest(made: tuple[Any, Path, str], jfk_path: Path) -> None:

@@ -9,16 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pytest
-import soundfile
 
 from sottovoce import app as house
 from sottovoce.model.features import FEATURE_NAMES, FeatureVector, Quality
 from sottovoce.model.inference import Inference, ModelUse
 from sottovoce.voice.models.inference import infer
-
-FAKE_RATE_HZ = 44100
 
 
 @pytest.fixture(scope="session")
@@ -58,14 +54,16 @@ def said_by_python() -> Callable[..., Inference]:
 
 
 @pytest.fixture(scope="session")
-def spoken_wav(jfk_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def measure(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    """scripts/recorder_losses.py: what the fake microphone plays, and where each block of a recording stands in it."""
+    return load_script("scripts/recorder_losses.py")
+
+
+@pytest.fixture(scope="session")
+def spoken_wav(measure: ModuleType, jfk_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Real speech as 16-bit WAVE at 44.1 kHz: what the browser's fake microphone plays."""
-    samples, rate_hz = soundfile.read(jfk_path)
-    times = np.arange(int(8 * FAKE_RATE_HZ)) / FAKE_RATE_HZ
     file = tmp_path_factory.mktemp("spoken") / "spoken.wav"
-    louder = 0.8 * samples / np.abs(samples).max()
-    resampled = np.interp(times, np.arange(len(samples)) / rate_hz, louder)
-    soundfile.write(file, resampled, FAKE_RATE_HZ, subtype="PCM_16")
+    measure.spoken(file, jfk_path)
     return file
 
 
@@ -76,13 +74,11 @@ def samples_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(compare_device: ModuleType, samples_folder: Path, spoken_wav: Path) -> Iterator[object]:
+def page(
+    compare_device: ModuleType, measure: ModuleType, samples_folder: Path, spoken_wav: Path
+) -> Iterator[object]:
     """A Chromium with the test page open, whose microphone plays `spoken_wav`; skipped where there is none."""
     if compare_device.chromium.find() is None:
         pytest.skip("no Chromium is installed")
-    arguments = (
-        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-        f"--use-file-for-fake-audio-capture={spoken_wav}%noloop",
-    )  # fmt: skip
-    with compare_device.device_page(samples_folder, arguments) as browser:
+    with compare_device.device_page(samples_folder, measure.arguments(spoken_wav)) as browser:
         yield browser

@@ -19,7 +19,6 @@ from sottovoce.model.features import FEATURE_NAMES
 from sottovoce.voice.egemaps.extract import analyse
 
 ROOTS = range(38, 58)
-BLOCK = 441  # samples: 10 ms of the fake microphone
 
 
 def close_to(found, expected):
@@ -125,59 +124,40 @@ def test_M53_a_hidden_page_does_not_record(watched):
 
 
 @pytest.fixture(scope="module")
-def recording(page, spoken_wav):
-    """What the recorder says of three seconds, the samples, and where each block of them stands in the played file.
+def recording(page, spoken_wav, measure):
+    """What the recorder says of three seconds, the samples, and the part of the played file that they should be.
 
     On a busy machine pieces are lost: the recorder counts what its audio thread misses, and what Chromium loses before
     that is seen here by the places. Then once more; what was not lost must be the file's in every try.
     """
     played, rate_hz = soundfile.read(spoken_wav, dtype="int16")
     for _ in range(6):
-        told = page.evaluate("record(3)")
+        told, samples = measure.recorded(page)
         assert told["sampleRate_hz"] == rate_hz
-        samples = np.frombuffer(base64.b64decode(page.evaluate("recordedBytes()")), "<f4")
-        lags = places(steps(samples), played)
-        losses = len({lag for lag in lags if lag is not None}) - 1
+        assert ("dropouts" in told["flags"]) == (told["dropouts"] > 0)
+        lags = measure.places(measure.steps(samples), played)
+        losses = measure.losses(lags)
         assert lags.count(None) <= losses + told["dropouts"], "blocks that are not in the file"
         if losses == told["dropouts"] == 0:
             return told, samples, played[lags[0] : lags[0] + len(samples)]
-        assert ("dropouts" in told["flags"]) == (told["dropouts"] > 0)
     return pytest.skip("six recordings had gaps: the machine is too busy for audio in real time")
 
 
-def steps(samples):
-    """The 16-bit steps that Chromium turned into floats by 1/32767 above and 1/32768 below zero."""
-    return np.rint(samples * np.where(samples > 0, 32767.0, 32768.0)).astype("<i2")
-
-
-def places(recorded, played):
-    """By how many samples each block lags behind the file, found bit for bit and in order; None where it is not."""
-    lags, file, at = [], played.astype("<i2").tobytes(), 0
-    for start in range(0, len(recorded) - BLOCK + 1, BLOCK):
-        block = recorded[start : start + BLOCK].tobytes()
-        found = file.find(block, at)
-        while found % 2 and found > 0:
-            found = file.find(block, found + 1)
-        lags.append(found // 2 - start if found >= 0 else None)
-        at = max(at, found)
-    return lags
-
-
-def test_a_lost_a_changed_and_a_repeated_piece_are_seen_by_the_places(spoken_wav):
+def test_a_lost_a_changed_and_a_repeated_piece_are_seen_by_the_places(spoken_wav, measure):
     """The measure of the next test tells what it has to tell."""
     played = soundfile.read(spoken_wav, dtype="int16")[0]
     whole = played[40000:80000]
-    assert set(places(whole, played)) == {40000}
-    lost = places(np.delete(whole, slice(10000, 10100)), played)
+    assert set(measure.places(whole, played)) == {40000}
+    lost = measure.places(np.delete(whole, slice(10000, 10100)), played)
     assert {*lost} == {40000, 40100, None}
-    assert lost.count(None) == 1
+    assert lost.count(None) == measure.losses(lost) == 1
     changed = whole.copy()
     changed[20000] += 1
-    assert places(changed, played).count(None) == 1
-    assert None in places(np.concatenate([whole[:20000], whole[10000:]]), played)
+    assert measure.places(changed, played).count(None) == 1
+    assert None in measure.places(np.concatenate([whole[:20000], whole[10000:]]), played)
 
 
-def test_M54_a_real_recording_comes_out_bit_for_bit(recording):
+def test_M54_a_real_recording_comes_out_bit_for_bit(recording, measure):
     """What a microphone delivers is what is measured: no echo, noise or gain processing, and not one bit changed."""
     told, samples, expected = recording
     assert told["dropouts"] == told["missing"] == 0
@@ -185,11 +165,11 @@ def test_M54_a_real_recording_comes_out_bit_for_bit(recording):
     assert [told["settings"][key] for key in ("echoCancellation", "noiseSuppression", "autoGainControl")] == [
         False
     ] * 3
-    assert len(samples) // BLOCK == 300
+    assert len(samples) // measure.BLOCK == 300
     assert np.ptp(expected.astype(int)) > 10000  # speech, not silence
-    assert np.array_equal(steps(samples), expected)
+    assert np.array_equal(measure.steps(samples), expected)
     exact = expected / np.where(expected > 0, 32767.0, 32768.0)
-    error = np.square(samples - exact).reshape(300, BLOCK).mean(axis=1)
+    error = np.square(samples - exact).reshape(300, measure.BLOCK).mean(axis=1)
     assert 10 * np.log10(error.max() + 1e-30) < -96  # of full scale, in the worst block
 
 
@@ -238,16 +218,12 @@ def text(page, name):
 
 
 def test_M54_the_demonstration_measures_and_sends_nothing(
-    compare_device, spoken_wav, demo_address, jfk_path, tmp_path
+    compare_device, measure, spoken_wav, demo_address, jfk_path, tmp_path
 ):
     """The demonstration page records or reads a file, shows what was measured, and makes no request at all."""
     if compare_device.chromium.find() is None:
         pytest.skip("no Chromium is installed")
-    arguments = (
-        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-        f"--use-file-for-fake-audio-capture={spoken_wav}%noloop",
-    )  # fmt: skip
-    with compare_device.chromium.Chromium(arguments) as page:
+    with compare_device.chromium.Chromium(measure.arguments(spoken_wav)) as page:
         page.open(demo_address)
         until(page, "document.documentElement.dataset.ready === 'yes'")
         page.events.clear()

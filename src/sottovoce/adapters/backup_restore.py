@@ -319,7 +319,7 @@ def _read(path: Path) -> list[Move]:
         ]
     except FileNotFoundError:
         return []
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         if path.name == _PLAN:
             return []  # cut short by a kill: nothing was laid yet
         raise IntegrityError(

@@ -42,6 +42,8 @@ ARGON2_PASSES = 3
 ARGON2_LANES = 1
 
 _KEK_BYTES = 32
+# What a key file may ask of Argon2id: a file that asks for more is not ours, and would hold up whoever opens it.
+_MOST_MEMORY_KIB, _MOST_PASSES, _MOST_LANES = 4 << 20, 64, 64
 _SALT_BYTES = 16
 _MAX_FILE_BYTES = 4096
 _NAME = re.compile(r"kek-(\d{1,9})\.json")
@@ -238,7 +240,11 @@ def _parse(content: bytes, epoch: int) -> _KekFile:
         if data["protection"] == "permissions" and len(key) == _KEK_BYTES:
             return _KekFile(epoch=epoch, key=key, salt=None)
         salt = base64.b64decode(data["salt"], validate=True)
-        return _KekFile(epoch, key, salt, int(data["memory_kib"]), int(data["passes"]), int(data["lanes"]))
+        memory_kib, passes, lanes = data["memory_kib"], data["passes"], data["lanes"]
+        for value, largest in ((memory_kib, _MOST_MEMORY_KIB), (passes, _MOST_PASSES), (lanes, _MOST_LANES)):
+            if type(value) is not int or not 1 <= value <= largest:
+                raise _damaged()
+        return _KekFile(epoch, key, salt, memory_kib, passes, lanes)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _damaged() from None
 

@@ -43,6 +43,7 @@ from sottovoce.model.tombstones import (
 
 RESERVE_BYTES = 64 << 10
 _TAIL_BYTES = 4 << 10  # read from the end to find the last entry; twice as much until it is found
+_LONGEST_LINE_BYTES = 1 << 17  # no entry and no signed head comes near it
 _ASIDE = ".broken-"
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -238,10 +239,11 @@ def _lines(path: Path) -> Iterator[bytes]:
             return
         left = _finished_bytes(file.fileno())
         fcntl.flock(file.fileno(), fcntl.LOCK_UN)  # only ever added to: what stands there stays
-        for line in file:
+        while left > 0:
+            line = file.readline(_LONGEST_LINE_BYTES + 1)
+            if len(line) > _LONGEST_LINE_BYTES or not line:  # none of ours; or cut off meanwhile
+                raise damaged()
             left -= len(line)
-            if left < 0:
-                return
             yield line[:-1]
 
 
@@ -288,7 +290,7 @@ def _head_of(line: bytes) -> TombstoneHead:
         number = json.loads(line)["number"]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise damaged() from None
-    if not isinstance(number, int) or number < 1:
+    if type(number) is not int or not 1 <= number < 1 << 53:
         raise damaged()
     return TombstoneHead(number, hash_of(line))
 

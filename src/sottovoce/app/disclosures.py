@@ -10,7 +10,7 @@ from sottovoce.app.hall import LIBRARY, Hall
 from sottovoce.model.outcome import SessionContent, SessionView
 from sottovoce.model.recipient import KnownAs, recipient_kind
 from sottovoce.model.subject import Caller
-from sottovoce.usecases.access_log import FactsCard
+from sottovoce.usecases.facts_card import FactsCard
 from sottovoce.usecases.feed import FeedPage, FeedStatus
 from sottovoce.usecases.handover import DisclosureView
 from sottovoce.usecases.inference import DecisionView, Replay

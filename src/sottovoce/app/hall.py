@@ -207,8 +207,8 @@ class Hall:
             reads=self._reads, retention=self._policy.retention, tenant=tenant,
         )  # fmt: skip
         self._marks = Marks(
-            database=adapters.database, people=self._people, trail=self._trail, access=self._access,
-            notes=self._notes, discard=self._discard, rights=self._rights, promises=self._promises,
+            database=adapters.database, people=self._people, trail=self._trail, notes=self._notes,
+            discard=self._discard, rights=self._rights, promises=self._promises,
             random_bytes=adapters.entropy, tenant=tenant,
         )  # fmt: skip
         self._replay = TombstoneReplay(

@@ -38,8 +38,8 @@ class PinnedIdentity:
         return self.path.exists()
 
     def read(self) -> str:
-        """The document, as it was written."""
-        return self.path.read_text()
+        """The document, as it was written; bytes that are no text are replaced, for the verifier to refuse."""
+        return self.path.read_text(encoding="utf-8", errors="replace")
 
     def for_log(self) -> Pinned:
         """Origin of the log and keys that its checkpoints may be signed with. IntegrityError."""

@@ -19,13 +19,14 @@ from sottovoce.model.outcome import ConsentOutcome, ErasureOutcome, ExportOutcom
 from sottovoce.model.request import CaseKind
 from sottovoce.model.subject import Caller
 from sottovoce.sealing import recipients
-from sottovoce.usecases.access_log import AccessEntry, MarkView
+from sottovoce.usecases.access_entries import AccessEntry, MarkView
 from sottovoce.usecases.cases import Asked, CaseView
-from sottovoce.usecases.consent import Notice, Statement
+from sottovoce.usecases.consent import Statement
 from sottovoce.usecases.handover import RecipientDesk
 from sottovoce.usecases.importing import ImportOutcome
 from sottovoce.usecases.marks import Ask as MarkAsk
 from sottovoce.usecases.marks import MarkOutcome
+from sottovoce.usecases.notices import Notice
 
 
 class Details(TypedDict, total=False):

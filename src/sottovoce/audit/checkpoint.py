@@ -188,7 +188,11 @@ def _key_id(name: str, public_key: bytes) -> bytes:
 
 def _split_note(text: str) -> tuple[str, list[tuple[str, bytes]]]:
     """Note text (with its last newline) and the (key name, key id and signature) of each line."""
-    if len(text.encode("utf-8", "replace")) > _MAXIMUM_NOTE_BYTES or not text.endswith("\n"):
+    try:
+        size_bytes = len(text.encode())
+    except UnicodeEncodeError:  # half of a surrogate pair: bytes that were no UTF-8
+        raise _malformed() from None
+    if size_bytes > _MAXIMUM_NOTE_BYTES or not text.endswith("\n"):
         raise _malformed()
     if any(character < " " and character != "\n" for character in text):
         raise _malformed()

@@ -61,7 +61,7 @@ def parse_deadlines(text: str) -> dict[str, Deadline]:
     """Key -> clock. ConfigurationError naming the entry that is not of the form."""
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         raise ConfigurationError("The deadlines cannot be read as TOML.", reason="deadlines") from None
     found = {}
     for law, entries in content.items():

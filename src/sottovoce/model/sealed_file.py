@@ -13,6 +13,7 @@ from typing import Literal
 
 from sottovoce.errors import IntegrityError, UsageError
 from sottovoce.model.recording import SourceFate
+from sottovoce.model.strict_json import read_json
 
 SUFFIX = ".sealed"
 MAXIMUM_BYTES = 1 << 30  # of one recording, as services accept it by default
@@ -24,6 +25,7 @@ SealStatus = Literal["sealed", "sealed_before"]
 OF_ONE_RECORDING = frozenset({"recipient_unknown", "recipient_retired", "recipient_lost", "key_destroyed"})
 
 _SUBJECT_CHARACTERS = 512
+_NOTE_BYTES = 1 << 16  # more than any note has
 _FORMAT = re.compile(r"[a-z0-9]{0,8}")
 _FIELDS = {"subject", "size_bytes", "format"}
 
@@ -79,11 +81,11 @@ def parse_note(data: bytes) -> SealedNote | None:
     if not data:
         return None
     try:
-        content = json.loads(data)
+        content = read_json(data, maximum_bytes=_NOTE_BYTES)
         if not isinstance(content, dict) or set(content) != _FIELDS:
             raise _malformed()
         subject, size_bytes, kind = content["subject"], content["size_bytes"], content["format"]
-    except (ValueError, RecursionError):
+    except ValueError:
         raise _malformed() from None
     if type(size_bytes) is not int or not 0 <= size_bytes <= 1 << 50:
         raise _malformed()

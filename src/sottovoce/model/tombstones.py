@@ -33,6 +33,10 @@ GENESIS = bytes(32)  # what stands before the first entry
 HEAD_PREFIX = b'{"head":'  # how a line of a signed head begins; entries begin with {"at":
 _LABEL = b"sottovoce/tombstone/1\x00"
 _LONGEST_WORD = 128
+_LARGEST = 2**53 - 1
+_NUMBERS = frozenset({"tree_size", "follows", "replaced"})
+_HASHES = frozenset({"root", "model_sha256", "replaced_hash"})
+_HEX = re.compile("[0-9a-f]{64}")
 _KIND = re.compile("[a-z_]{1,64}")
 
 
@@ -189,7 +193,7 @@ def decode(line: bytes, after: TombstoneHead) -> TombstoneEntry:
             raise damaged()
     except SchemaNewer:
         raise
-    except (SottovoceError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (SottovoceError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise damaged() from None
     return entry
 
@@ -199,8 +203,8 @@ def decode_alone(line: bytes) -> TombstoneEntry:
     IntegrityError where the line is no entry; SchemaNewer."""
     try:
         said = json.loads(line)
-        after = TombstoneHead(int(said["number"]) - 1, bytes.fromhex(said["previous"]))
-    except (ValueError, TypeError, KeyError, RecursionError):
+        after = TombstoneHead(_number(said["number"]) - 1, bytes.fromhex(said["previous"]))
+    except (SottovoceError, ValueError, TypeError, KeyError, RecursionError):
         raise damaged() from None
     return decode(line, after)
 
@@ -228,8 +232,8 @@ def parse_head_line(line: bytes) -> SignedHead:
     """What the line of a signed head claims, unverified. IntegrityError where it is none."""
     try:
         said = json.loads(line)["head"]
-        signed = SignedHead(TombstoneHead(int(said["count"]), bytes.fromhex(said["hash"])), str(said["note"]))
-        if head_line(signed) != line:
+        signed = SignedHead(TombstoneHead(_number(said["count"]), bytes.fromhex(said["hash"])), said["note"])
+        if len(signed.head.hash) != len(GENESIS) or head_line(signed) != line:
             raise damaged()
     except (SottovoceError, ValueError, TypeError, KeyError, RecursionError):
         raise damaged() from None
@@ -283,7 +287,17 @@ def _checked(name: str, value: Any) -> JsonValue:
         return check_id(value, _IDS[name])
     if isinstance(value, datetime):
         return _time(value)
-    return value if isinstance(value, int) else _word(value)
+    if name in _NUMBERS:
+        return _number(value)
+    if name in _HASHES and not _HEX.fullmatch(value):
+        raise UsageError("A hash of a tombstone has 64 hex digits.", reason="tombstone")
+    return _word(value)
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= _LARGEST:
+        raise UsageError("A number of a tombstone is whole, and below 2^53.", reason="tombstone")
+    return value
 
 
 def _time(at: datetime) -> str:

@@ -46,6 +46,7 @@ SEED_BYTES = 32
 _SIGNING_LABEL = b"sottovoce/receipt/1\x00"
 _LARGEST_INTEGER = 2**53 - 1  # what every JSON reader agrees on (RFC 7493, 2.2)
 _MAX_TEXT_BYTES = 1 << 20
+_DEEPEST = 64  # levels of lists and objects: whoever shows or stores a receipt may walk through it
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,18 +229,21 @@ def _unsigned(kind: str, body: Mapping[str, JsonValue], key_id: str) -> dict[str
 
 
 def _signed_bytes(kind: str, body: Mapping[str, JsonValue], key_id: str) -> bytes:
-    _check_integers(body)
+    _check_plain(body, _DEEPEST - 1)
     return _SIGNING_LABEL + canonical_json(_unsigned(kind, body, key_id))
 
 
-def _check_integers(value: object) -> None:
+def _check_plain(value: object, levels: int = _DEEPEST) -> None:
+    """UsageError for an integer that others would round, or for nesting without end."""
+    if levels < 0:
+        raise UsageError(f"Signed data is nested at most {_DEEPEST} levels deep.")
     if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
         raise UsageError("Signed data holds integers below 2^53 only.")
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list | tuple):
         for item in value:
-            _check_integers(item)
+            _check_plain(item, levels - 1)
 
 
 def _parse_json(text: str | bytes) -> dict[str, Any]:
@@ -251,7 +255,7 @@ def _parse_json(text: str | bytes) -> dict[str, Any]:
         data = json.loads(
             decoded, object_pairs_hook=_no_doubles, parse_float=_no_float, parse_constant=_no_float
         )
-        _check_integers(data)
+        _check_plain(data)
         canonical_json(data)
     except (ValueError, RecursionError, UsageError):
         raise _malformed() from None

@@ -18,8 +18,11 @@ import binascii
 import hashlib
 import hmac
 import json
+import re
+from typing import Any
 
 from sottovoce.errors import IntegrityError
+from sottovoce.model.strict_json import read_json
 from sottovoce.sealing.context import encode_fields
 from sottovoce.sealing.suites import SEALED_KEY_BYTES, RecipientPrivate, RecipientPublic
 
@@ -29,6 +32,7 @@ PREFIX_KEY_BYTES = 16
 _PREFIX_LABEL = "sottovoce/contractor-prefix/1"
 _PREFIX_CHARACTERS = 26
 _MAX_CHARACTERS = 1 << 16
+_PREFIX_KEY = re.compile(f"[0-9a-f]{{{2 * PREFIX_KEY_BYTES}}}")
 
 
 def public_document(recipient: RecipientPublic, prefix_key: bytes = b"") -> str:
@@ -58,15 +62,12 @@ def parse_public(text: str) -> RecipientPublic:
 def parse_prefix_key(text: str) -> bytes:
     """The prefix key of a public key file. Files without one give the key id, which is no secret at all."""
     recipient = parse_public(text)
-    named = json.loads(text[:_MAX_CHARACTERS]).get("prefix_key")
+    named = _read(text).get("prefix_key")
     if named is None:
         return recipient.key_id
-    if not isinstance(named, str) or len(named) != 2 * PREFIX_KEY_BYTES:
+    if not isinstance(named, str) or not _PREFIX_KEY.fullmatch(named):
         raise _malformed()
-    try:
-        return bytes.fromhex(named)
-    except ValueError:
-        raise _malformed() from None
+    return bytes.fromhex(named)
 
 
 def prefix_of(prefix_key: bytes, contractor: str | None) -> str:
@@ -97,13 +98,23 @@ def _document(kind: str, suite: int, key_id: str, field: str, data: bytes, **mor
 
 def _parse(text: str, kind: str, field: str) -> tuple[int, str, bytes]:
     try:
-        content = json.loads(text[:_MAX_CHARACTERS])
+        content = _read(text)
         suite, key_id, data = content["suite"], content["key_id"], content[field]
         if content["format"] != kind or type(suite) is not int or suite not in SEALED_KEY_BYTES:
             raise _malformed()
         return suite, str(key_id), base64.b64decode(data, validate=True)
-    except (ValueError, KeyError, TypeError, RecursionError, binascii.Error):
+    except (ValueError, KeyError, TypeError, binascii.Error):
         raise _malformed() from None
+
+
+def _read(text: str) -> dict[str, Any]:
+    try:
+        content = read_json(text, maximum_bytes=_MAX_CHARACTERS)
+    except ValueError:
+        raise _malformed() from None
+    if not isinstance(content, dict):
+        raise _malformed()
+    return content
 
 
 def _malformed() -> IntegrityError:

@@ -10,18 +10,15 @@ Rules upheld here, in order:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sottovoce.errors import Conflict, ConsentRequired, UsageError
-from sottovoce.model.canonical import JsonValue
 from sottovoce.model.consent import (
     ConsentAction,
     ConsentEvent,
-    NoticeVersion,
     PurposeConsent,
     fold,
 )
@@ -38,38 +35,25 @@ from sottovoce.model.purpose import (
     VOICE_ANALYSIS,
     VOICE_RECORDING,
     consent_purpose,
-    notice_text,
 )
 from sottovoce.model.recipient import FeedKind
 from sottovoce.model.record import StoredReceipt
 from sottovoce.model.recording import Recording
 from sottovoce.model.subject import Caller, Subject, SubjectState
-from sottovoce.model.times import iso_us
 from sottovoce.model.tombstones import TombstoneEntry
 from sottovoce.ports import Database, UnitOfWork
-from sottovoce.sealing import envelope
-from sottovoce.sealing.context import encode_context
+from sottovoce.usecases.consent_evidence import seal_evidence
+from sottovoce.usecases.consent_receipt import Kept, receipt_body, receipt_kind, remains_after
 from sottovoce.usecases.discard import Discard, mark_failed
 from sottovoce.usecases.feed import tell
 from sottovoce.usecases.forgetting import end_inferences, forget_inferences
 from sottovoce.usecases.keyring import Keyring
-from sottovoce.usecases.lineage import leave, to_json
+from sottovoce.usecases.lineage import leave
+from sottovoce.usecases.notices import Notice, shown_notice
 from sottovoce.usecases.people import People, locked
 from sottovoce.usecases.promises import NO_OF_KIND, Promises, of_no
 from sottovoce.usecases.receipts import ReceiptBook, ReceiptSigner
 from sottovoce.usecases.trail import Trail
-
-_MAXIMUM_NOTICE_BYTES = 256 * 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class Notice:
-    """The text that was shown, where it is not the built-in one."""
-
-    text: bytes
-    version: str
-    locale: str = "en"
-    material: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +147,7 @@ class Consent:
             tell(tx, person.id, FeedKind.WITHDRAWN, cause=events[0].batch_id, purposes=purposes)
         trained = _leave_training(tx, person, statement.action, purposes)
         remains = (*_remains(tx, person, statement.action), *(line.words() for line in trained))
-        receipt = self._receipt(tx, person, statement, events, remains, trained, signer)
+        receipt = self._receipt(tx, person, events, remains, trained, signer)
         tx.receipts.add(receipt)
         self.trail.of(person.id, caller=caller).write(
             tx, f"consent.{statement.action}",
@@ -223,7 +207,9 @@ class Consent:
         ids = statement.event_ids or tuple(new_id("consent", self.random_bytes) for _ in purposes)
         events = []
         for event_id, purpose in zip(ids, purposes, strict=True):
-            notice = self._notice(tx, purpose, statement.notice)
+            notice = shown_notice(
+                tx, purpose, statement.notice, tenant=self.tenant, random_bytes=self.random_bytes
+            )
             events.append(
                 ConsentEvent(
                     id=event_id,
@@ -236,43 +222,14 @@ class Consent:
                     notice_id=notice.id,
                     notice_ordinal=notice.ordinal,
                     channel=statement.channel or caller.channel,
-                    evidence=self._seal_evidence(person, event_id, statement.evidence),
+                    evidence=seal_evidence(
+                        self.keyring, self.tenant, person.id, event_id, statement.evidence
+                    ),
                     occurred_at=occurred_at,
                     recorded_at=now,
                 )
             )
         return events
-
-    def _notice(self, tx: UnitOfWork, purpose: str, given: Notice | None) -> NoticeVersion:
-        """The version of exactly these bytes; registered where it is new."""
-        known_as = consent_purpose(purpose)
-        shown = given or Notice(text=notice_text(known_as), version=known_as.notice)
-        if not shown.text or len(shown.text) > _MAXIMUM_NOTICE_BYTES:
-            raise UsageError(f"A notice has 1 to {_MAXIMUM_NOTICE_BYTES} bytes.", reason="notice")
-        sha256 = hashlib.sha256(shown.text).hexdigest()
-        known = tx.consents.notices(self.tenant, purpose)
-        for notice in known:
-            if (notice.version, notice.locale) == (shown.version, shown.locale):
-                if notice.sha256 != sha256:
-                    raise Conflict(
-                        f"Version {shown.version} ({shown.locale}) of this notice has other words.",
-                        hint="Give the changed text a version of its own.",
-                        reason="notice_version",
-                    )
-                return notice
-        ordinals = {notice.version: notice.ordinal for notice in known}
-        new = NoticeVersion(
-            id=new_id("notice", self.random_bytes), tenant=self.tenant, purpose=purpose,
-            version=shown.version,
-            ordinal=ordinals.get(shown.version, max(ordinals.values(), default=0) + 1),
-            locale=shown.locale, material=shown.material, sha256=sha256, text=shown.text,
-            published_at=tx.now(),
-        )  # fmt: skip
-        tx.consents.add_notice(new)
-        return new
-
-    def _seal_evidence(self, person: Subject, event_id: str, evidence: str | None) -> bytes | None:
-        return seal_evidence(self.keyring, self.tenant, person.id, event_id, evidence)
 
     def _take_effect(
         self, tx: UnitOfWork, person: Subject, statement: Statement, purposes: Sequence[str]
@@ -290,56 +247,16 @@ class Consent:
         return stopped, shortened + inferred
 
     def _receipt(
-        self, tx: UnitOfWork, person: Subject, statement: Statement, events: Sequence[ConsentEvent],
-        remains: Sequence[str], trained: Sequence[LineageLine], signer: ReceiptSigner,
+        self, tx: UnitOfWork, person: Subject, events: Sequence[ConsentEvent], remains: Sequence[str],
+        trained: Sequence[LineageLine], signer: ReceiptSigner,
     ) -> StoredReceipt:  # fmt: skip
-        """Field names follow ISO/IEC TS 27560 where it has one (record_id, schema, purposes, event, pii_principal)."""
-        receipt_id = new_id("receipt", self.random_bytes)
-        notices = {notice.id: notice for notice in tx.consents.notices(self.tenant)}
-        body: dict[str, JsonValue] = {
-            "receipt_id": receipt_id,
-            "tenant": self.tenant,
-            "subject_id": person.id,
-            "action": statement.action.value,
-            "channel": events[0].channel,
-            "recorded_at": iso_us(events[0].recorded_at),
-            "occurred_at": iso_us(events[0].occurred_at),
-            "batch_id": events[0].batch_id,
-            "purposes": [_purpose_line(event, notices) for event in events],
-            "remains": list(remains),
-        }
-        if trained:
-            body["training"] = to_json(trained)
-        kind = "consent" if statement.action is ConsentAction.GRANT else "termination"
+        receipt_id, kind = new_id("receipt", self.random_bytes), receipt_kind(events[0].action)
+        notices = tx.consents.notices(self.tenant)
+        body = receipt_body(receipt_id, events, notices, remains=remains, trained=trained)
         return StoredReceipt(
             id=receipt_id, tenant=self.tenant, subject_id=person.id, session_id=None, kind=kind,
             text=signer.sign(kind, body), at=tx.now(),
         )  # fmt: skip
-
-
-def seal_evidence(
-    keyring: Keyring, tenant: str, subject_id: str, event_id: str, evidence: str | None
-) -> bytes | None:
-    """What proves a statement, sealed under the subject's evidence key; None where there is nothing."""
-    if evidence is None:
-        return None
-    key = keyring.subject_key(subject_id, "evidence")
-    return envelope.seal(key, evidence.encode(), _evidence_context(tenant, subject_id, event_id), event_id)
-
-
-def open_evidence(keyring: Keyring, event: ConsentEvent) -> str | None:
-    """The evidence of a statement, opened for the person themselves; None where there is none."""
-    if event.evidence is None:
-        return None
-    key = keyring.subject_key(event.subject_id, "evidence")
-    context = _evidence_context(event.tenant, event.subject_id, event.id)
-    return envelope.open(key, event.evidence, context).decode()
-
-
-def _evidence_context(tenant: str, subject_id: str, event_id: str) -> bytes:
-    return encode_context(
-        tenant=tenant, subject=subject_id, record=event_id, kind="consent-evidence", version="1"
-    )
 
 
 def _purposes(statement: Statement) -> tuple[str, ...]:
@@ -375,39 +292,9 @@ def _leave_training(
 
 
 def _remains(tx: UnitOfWork, person: Subject, action: ConsentAction) -> tuple[str, ...]:
-    """What is still held after a withdrawal, why, and until when: plain words for the termination receipt."""
+    """What is still held after a "no", for the termination receipt."""
     if action is ConsentAction.GRANT:
         return ()
-    remains = []
-    for recording in tx.recordings.of_subject(person.id):
-        for record in tx.records.of_session(recording.id):
-            remains.append(
-                f"{record.kind} of session {recording.id}: sealed, until {_words(record.expires_at)}, "
-                "kept for the person's own access"
-            )
-        remains += [
-            f"what was inferred of session {recording.id} for {decision.purpose}: sealed, until "
-            f"{_words(decision.expires_at)}, by the consent to that purpose"
-            for decision in tx.records.decisions_of_session(recording.id)
-            if is_inference(decision.purpose) and tx.now() < decision.expires_at
-        ]
-    remains.append("this receipt and the consent history, as proof, until the person is erased")
-    remains.append("audit entries under a pseudonym that erasure unlinks")
-    return tuple(remains)
-
-
-def _purpose_line(event: ConsentEvent, notices: dict[str, NoticeVersion]) -> dict[str, JsonValue]:
-    purpose = consent_purpose(event.purpose)
-    notice = notices[event.notice_id] if event.notice_id else None
-    return {
-        "event_id": event.id,
-        "purpose": purpose.id,
-        "legal_basis": purpose.legal_basis,
-        "notice_sha256": notice.sha256 if notice else None,
-        "notice_version": notice.version if notice else None,
-        "notice_locale": notice.locale if notice else None,
-    }
-
-
-def _words(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    sessions = [recording.id for recording in tx.recordings.of_subject(person.id)]
+    kept = (Kept(one, tx.records.of_session(one), tx.records.decisions_of_session(one)) for one in sessions)
+    return remains_after(kept, tx.now())

@@ -31,9 +31,11 @@ from sottovoce.model.request import Case, ErasureRequest
 from sottovoce.model.subject import Caller, Subject, SubjectState
 from sottovoce.ports import Database, UnitOfWork
 from sottovoce.usecases import portable
-from sottovoce.usecases.access_log import AccessEntry, AccessLog, MarkView, nothing_held
-from sottovoce.usecases.consent import open_evidence
-from sottovoce.usecases.export_files import Content, SessionCopy, members
+from sottovoce.usecases.access_entries import AccessEntry, MarkView, mark_view
+from sottovoce.usecases.access_log import AccessLog, nothing_held
+from sottovoce.usecases.consent_evidence import open_evidence
+from sottovoce.usecases.export_content import Content, SessionCopy
+from sottovoce.usecases.export_files import members
 from sottovoce.usecases.group import GroupCommit
 from sottovoce.usecases.handover import DisclosureView, RecipientDesk, disclosed
 from sottovoce.usecases.keyring import Keyring
@@ -255,7 +257,7 @@ class _Opened:
         return found if isinstance(found, str) else None
 
     def _mark(self, mark: Mark) -> MarkView:
-        return self._exports.access.mark_view(mark, self._text("marks", mark.id, "detail"))
+        return mark_view(mark, self._text("marks", mark.id, "detail"))
 
     def _open_person(self) -> None:
         exports, held, values = self._exports, self._held, self._values
@@ -300,7 +302,7 @@ class _Opened:
         grant = PurposeGrant(SUBJECT_ACCESS, recording.subject_id, recording.id)
         copy = SessionCopy(recording=recording)
         for record in records:
-            due = self._exports.access.due(record)
+            due = self._exports.vault.retention.due(record.kind, record.created_at, record.expires_at)
             copy.records.append((record, due))
             if due <= self._held.now and not self._kept_on:
                 continue  # past its date, not swept yet: nobody reads it any more (I7)

@@ -1,9 +1,10 @@
 """Taking in a person's package from another home: consents with their notices, results sealed anew.
 
 Rules upheld here, in order:
-1. Only a package that was checked against a pinned key is read, and every value of it goes through the same
-   constructors as our own; what does not fit is refused as a whole: one transaction, or nothing.
-2. A promise is never extended: what is kept is due at the earlier of the promise it came with and the policy here.
+1. Only a package that was checked against a pinned key is read (`import_package.py`); what does not fit is refused as a
+   whole: one transaction, or nothing.
+2. A promise is never extended: what is kept is due at the earlier of the promise it came with and the policy here, and
+   nothing in it is from the future.
 3. Results are kept only where the consents that come along allow it here (`data_retention_30_days`, on a notice that
    stands here); a foreign notice never makes anybody else's consent outdated.
 4. Who or what was erased here does not come back by a package (tombstones), and nobody is merged with somebody
@@ -13,24 +14,21 @@ Rules upheld here, in order:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
-from sottovoce.errors import Conflict, SottovoceError, UsageError
+from sottovoce.errors import Conflict, SottovoceError
 from sottovoce.model import consent as ledger
 from sottovoce.model.canonical import JsonValue
-from sottovoce.model.consent import ConsentAction, ConsentEvent, NoticeVersion
-from sottovoce.model.features import FEATURE_NAMES, Embedding, Extraction, FeatureVector, Quality
-from sottovoce.model.ids import RandomBytes, check_id, new_id
-from sottovoce.model.purpose import RETENTION, consent_purpose
+from sottovoce.model.consent import NoticeVersion
+from sottovoce.model.ids import RandomBytes, new_id
+from sottovoce.model.purpose import RETENTION
 from sottovoce.model.record import StoredReceipt
-from sottovoce.model.recording import Recording, RecordingState
 from sottovoce.model.subject import Caller
 from sottovoce.ports import Database, UnitOfWork
-from sottovoce.usecases.consent import seal_evidence
+from sottovoce.usecases.consent_evidence import seal_evidence
+from sottovoce.usecases.import_package import Content, Session, read
 from sottovoce.usecases.keyring import Keyring
 from sottovoce.usecases.people import People
 from sottovoce.usecases.portable import Package, malformed
@@ -38,8 +36,6 @@ from sottovoce.usecases.receipts import ReceiptBook, ReceiptSigner
 from sottovoce.usecases.trail import Scribe, Trail
 from sottovoce.usecases.vault import Sealed, Vault
 from sottovoce.voice.insight import insight_from_values
-
-_LONGEST_WORD = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +50,6 @@ class ImportOutcome:
     left_out: dict[str, int]  # reason -> sessions
     receipt: str = field(repr=False)
     receipt_path: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Session:
-    recording: Recording  # of no subject yet
-    extraction: Extraction
-    insight_values: dict[str, float | None] = field(repr=False)
-    insight_version: str
-    insight_sha256: str
-    created_at: datetime
-    expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class _Content:
-    name: str = field(repr=False)
-    subject_id: str
-    notices: dict[str, NoticeVersion]
-    consents: tuple[tuple[ConsentEvent, str | None], ...]
-    sessions: tuple[_Session, ...]
-    without_result: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +74,8 @@ class Imports:
         with self.database.read() as tx:
             self._check_free(tx, outside_id, content)
             now = tx.now()
+            if any(one.newest_at > now for one in content.sessions):
+                raise malformed()
             keeping = self._keeps(tx, content)
         due = [one for one in content.sessions if one.expires_at > now and self._promise(one) > now]
         taken = due if keeping else []
@@ -125,12 +102,18 @@ class Imports:
 
     # --- before ----------------------------------------------------------------------------------------
 
-    def _check_free(self, tx: UnitOfWork, outside_id: str, content: _Content) -> None:
+    def _check_free(self, tx: UnitOfWork, outside_id: str, content: Content) -> None:
         if self.people.find(tx, outside_id) is not None:
             raise Conflict(
                 "Somebody of this id is here already; two people are never merged.",
                 hint="Give another id with --subject, or erase the person first.",
                 reason="subject_exists",
+            )
+        if any(tx.recordings.get(one.recording.id) for one in content.sessions):
+            raise Conflict(
+                "A recording of this package is here already, of somebody who may have another id here.",
+                hint="Look for the person by the other id.",
+                reason="session_exists",
             )
         gone = {tombstone.id for tombstone in tx.requests.tombstones()}
         if gone & {content.subject_id, *(one.recording.id for one in content.sessions)}:
@@ -140,7 +123,7 @@ class Imports:
                 reason="erased_here",
             )
 
-    def _keeps(self, tx: UnitOfWork, content: _Content) -> bool:
+    def _keeps(self, tx: UnitOfWork, content: Content) -> bool:
         """Whether the consents that come along allow here to keep results."""
         known = {notice.id: self._known(tx, notice) for notice in content.notices.values()}
         events = [
@@ -157,13 +140,13 @@ class Imports:
                 return one
         return None
 
-    def _promise(self, session: _Session) -> datetime:
+    def _promise(self, session: Session) -> datetime:
         """min(promise that it came with, policy here), of the result that goes first."""
         retention = self.vault.retention
         kinds = ("features", "insight", "decision")
         return min(session.expires_at, *(retention.promise(kind, session.created_at) for kind in kinds))
 
-    def _seal(self, session: _Session, subject_id: str) -> Sealed:
+    def _seal(self, session: Session, subject_id: str) -> Sealed:
         insight = insight_from_values(session.insight_values, version=session.insight_version)
         if insight.model_sha256 != session.insight_sha256:
             raise malformed()
@@ -191,7 +174,7 @@ class Imports:
     # --- the transaction -------------------------------------------------------------------------------
 
     def _write(
-        self, outside_id: str, subject_id: str, content: _Content, sessions: Sequence[_Session],
+        self, outside_id: str, subject_id: str, content: Content, sessions: Sequence[Session],
         sealed: Sequence[Sealed], package: Package, *, caller: Caller,
     ) -> list[StoredReceipt]:  # fmt: skip
         signer = self.receipts.signer()
@@ -214,7 +197,7 @@ class Imports:
             )
         return receipts
 
-    def _write_consents(self, tx: UnitOfWork, subject_id: str, content: _Content, signer: str) -> None:
+    def _write_consents(self, tx: UnitOfWork, subject_id: str, content: Content, signer: str) -> None:
         here = {notice.id: self._notice_here(tx, notice, signer) for notice in content.notices.values()}
         events = []
         for event, evidence in content.consents:
@@ -246,7 +229,7 @@ class Imports:
         return foreign
 
     def _write_session(
-        self, tx: UnitOfWork, signer: ReceiptSigner, subject_id: str, session: _Session, results: Sealed,
+        self, tx: UnitOfWork, signer: ReceiptSigner, subject_id: str, session: Session, results: Sealed,
         source: dict[str, JsonValue], scribe: Scribe,
     ) -> StoredReceipt:  # fmt: skip
         kept: dict[str, JsonValue] = {
@@ -278,122 +261,3 @@ class Imports:
 
 def _ordinal(notice: NoticeVersion | None) -> int:
     return 0 if notice is None else notice.ordinal
-
-
-# --- reading a package ------------------------------------------------------------------------------------
-
-
-def read(package: Package, tenant: str) -> _Content:
-    """The values in a checked package; IntegrityError (reason `export_malformed`) where one of them is none."""
-    data = package.json("data.json")
-    try:
-        notices = {one["id"]: _notice(one, package, tenant) for one in data["notices"]}
-        consents = tuple(_consent(one, tenant, notices) for one in data["consents"])
-        kept = [one for one in data["sessions"] if one.get("features") and one.get("insight")]
-        return _Content(
-            name=_word(data["name"], 512), subject_id=check_id(data["subject_id"], "subject"), notices=notices,
-            consents=consents, sessions=tuple(_session(one, tenant) for one in kept),
-            without_result=len(data["sessions"]) - len(kept),
-        )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-        raise malformed() from None
-    except UsageError as error:
-        if error.reason == "unknown_purpose":
-            raise
-        raise malformed() from None
-
-
-def _notice(one: Any, package: Package, tenant: str) -> NoticeVersion:
-    text = package.members[f"notices/{check_id(one['id'], 'notice')}.txt"]
-    if hashlib.sha256(text).hexdigest() != one["sha256"]:
-        raise malformed()
-    return NoticeVersion(
-        id=one["id"], tenant=tenant, purpose=consent_purpose(_word(one["purpose"])).id, version=_word(one["version"]),
-        ordinal=0, locale=_word(one["locale"]), material=False, sha256=one["sha256"], text=text,
-        published_at=_time(one["published_at"]),
-    )  # fmt: skip
-
-
-def _consent(one: Any, tenant: str, notices: Mapping[str, NoticeVersion]) -> tuple[ConsentEvent, str | None]:
-    evidence = one["evidence"]
-    if one["notice_id"] is not None and notices[one["notice_id"]].purpose != one["purpose"]:
-        raise malformed()
-    event = ConsentEvent(
-        id=check_id(one["id"], "consent"), tenant=tenant, subject_id="", sequence=0,
-        batch_id=check_id(one["batch_id"], "batch"), purpose=consent_purpose(_word(one["purpose"])).id,
-        action=ConsentAction(one["action"]), notice_id=one["notice_id"], notice_ordinal=0,
-        channel=_word(one["channel"]), evidence=None, occurred_at=_time(one["occurred_at"]),
-        recorded_at=_time(one["recorded_at"]),
-    )  # fmt: skip
-    return event, None if evidence is None else _word(evidence, 1 << 16)
-
-
-def _session(one: Any, tenant: str) -> _Session:
-    features, quality = one["features"], one["quality"]
-    vector = FeatureVector(
-        values=tuple(_number(features["values"][name]) for name in FEATURE_NAMES), profile=_word(features["profile"]),
-        version=_word(features["version"]), sample_rate_hz=_whole(features["sample_rate_hz"]),
-    )  # fmt: skip
-    judged = Quality(
-        **{each.name: quality[each.name] for each in fields(Quality) if each.name in quality}
-        | {"flags": tuple(quality["flags"])}
-    )
-    embedding = one.get("embedding")
-    numbers = None
-    if embedding is not None:
-        numbers = Embedding(tuple(_number(v) for v in embedding["values"]), _word(embedding["model_sha256"]))
-    records = one["records"]
-    return _Session(
-        recording=_recording(one, tenant), extraction=Extraction(vector, judged, numbers),
-        insight_values={
-            _word(item["name"]): None if item["value"] is None else _number(item["value"])
-            for item in one["insight"]["items"]
-        },
-        insight_version=_word(one["insight"]["version"]), insight_sha256=_word(one["insight"]["model_sha256"]),
-        created_at=min(_time(record["created_at"]) for record in records),
-        expires_at=min(_time(record["due_at"]) for record in records),
-    )  # fmt: skip
-
-
-def _recording(one: Any, tenant: str) -> Recording:
-    """As it ended there; nothing of it runs here."""
-    if one["state"] != RecordingState.VERIFIED or one["shape"] not in ("analyze", "submit"):
-        raise malformed()
-    return Recording(
-        id=check_id(one["id"], "session"), tenant=tenant, subject_id="", shape=one["shape"],
-        state=RecordingState.VERIFIED, received_at=_time(one["received_at"]), discard_by=_time(one["discard_by"]),
-        keep=True, discard_source=bool(one["discard_source"]), profile=_word(one["profile"]),
-        channel=_word(one["channel"]), accept_truncated=bool(one["accept_truncated"]),
-        body_stored_at=_maybe(one["body_stored_at"]), body_bytes=_whole(one["body_bytes"]),
-        committed_at=_maybe(one["committed_at"]), ended_at=_time(one["ended_at"]),
-    )  # fmt: skip
-
-
-def _word(value: Any, longest: int = _LONGEST_WORD) -> str:
-    if not isinstance(value, str) or not value or len(value) > longest:
-        raise ValueError
-    value.encode()
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError
-    return float(value)
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 53:
-        raise ValueError
-    return value
-
-
-def _time(value: Any) -> datetime:
-    at = datetime.fromisoformat(value)
-    if at.tzinfo is None or not 1970 <= at.year <= 9000:
-        raise ValueError
-    return at
-
-
-def _maybe(value: Any) -> datetime | None:
-    return None if value is None else _time(value)

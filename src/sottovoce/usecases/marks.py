@@ -22,7 +22,8 @@ from sottovoce.model.recipient import FeedKind
 from sottovoce.model.subject import Caller, Subject, SubjectState
 from sottovoce.model.tombstones import TombstoneEntry, TombstoneKind
 from sottovoce.ports import Database, UnitOfWork
-from sottovoce.usecases.access_log import AccessLog, MarkView, nothing_held
+from sottovoce.usecases.access_entries import MarkView, mark_view
+from sottovoce.usecases.access_log import nothing_held
 from sottovoce.usecases.consent import concerned
 from sottovoce.usecases.discard import Discard, mark_failed
 from sottovoce.usecases.feed import correction_cause, tell, tell_mark
@@ -63,7 +64,6 @@ class Marks:
     database: Database
     people: People
     trail: Trail
-    access: AccessLog
     notes: Notes
     discard: Discard
     rights: Rights
@@ -93,7 +93,7 @@ class Marks:
             self.promises.write(tx, of_mark(mark))
         for session_id in stopped:
             self.discard.settle(session_id, caller=caller)
-        return MarkOutcome((self.access.mark_view(mark, ask.note),), stopped)
+        return MarkOutcome((mark_view(mark, ask.note),), stopped)
 
     def lift(self, mark_id: str, *, kinds: tuple[MarkKind, ...], caller: Caller) -> MarkOutcome:
         """Lift one mark of these kinds; erasures that waited for it are carried out. NotFound."""
@@ -223,7 +223,7 @@ class Marks:
         return MarkOutcome(views, erasures_run=self.rights.run_waiting(caller=caller))
 
     def _view(self, mark: Mark) -> MarkView:
-        return self.access.mark_view(mark, self.notes.open(mark.subject_id, mark.id, "mark", mark.detail))
+        return mark_view(mark, self.notes.open(mark.subject_id, mark.id, "mark", mark.detail))
 
 
 def _leave_training(tx: UnitOfWork, mark: Mark) -> None:

@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import re
+import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,11 +22,15 @@ from typing import Any
 
 from sottovoce.errors import IntegrityError
 from sottovoce.model.canonical import JsonValue
+from sottovoce.model.strict_json import read_json
 from sottovoce.sealing import receipt as receipts
 
 PACKAGE_FORMAT = "sottovoce-export/1"
 MANIFEST, SIGNATURE = "manifest.json", "signature.json"
 MAXIMUM_BYTES = 1 << 30
+_MAXIMUM_JSON_BYTES = 1 << 28
+_MOST_MEMBERS = 200_000
+_CENTRAL = b"PK\x01\x02"  # how each entry of a zip's directory begins (APPNOTE 4.3.12)
 _DATE = (1980, 1, 1, 0, 0, 0)
 _NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[a-z]+)?(?:/[A-Za-z0-9_-]+(?:\.[a-z]+)?)?")
 
@@ -43,8 +48,8 @@ class Package:
     def json(self, name: str) -> Any:
         """A member as JSON; IntegrityError where there is none or it is something else."""
         try:
-            return json.loads(self.members[name])
-        except (KeyError, ValueError, RecursionError):
+            return read_json(self.members[name], maximum_bytes=_MAXIMUM_JSON_BYTES)
+        except (KeyError, ValueError):
             raise malformed() from None
 
 
@@ -75,13 +80,14 @@ def unpack(data: bytes, *, trusted: Mapping[str, bytes]) -> Package:
     signed = receipts.verify(signature, trusted=trusted)
     if signed.kind != "export" or signed.body.get("manifest_sha256") != hashlib.sha256(manifest).hexdigest():
         raise _altered()
-    listed = _listed(manifest)
+    said = _read_manifest(manifest)
+    listed = _listed(said)
     actual = {name: (len(content), hashlib.sha256(content).hexdigest()) for name, content in found.items()}
     if actual != listed:
         raise _altered()
     if _zip({**found, MANIFEST: manifest, SIGNATURE: signature}) != data:
         raise _altered()
-    return Package(found, json.loads(manifest), signed)
+    return Package(found, said, signed)
 
 
 def to_json(value: object) -> bytes:
@@ -119,6 +125,8 @@ def _zip(members: Mapping[str, bytes]) -> bytes:
 
 def _members(data: bytes) -> dict[str, bytes]:
     """Every member by name, each as large as it says; nothing is written anywhere."""
+    if data.count(_CENTRAL) > _MOST_MEMBERS:  # zipfile makes an object of each before anything is asked
+        raise malformed()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -140,15 +148,30 @@ def _members(data: bytes) -> dict[str, bytes]:
         OSError,
         EOFError,
         OverflowError,
+        IndexError,
+        struct.error,
     ):
         raise malformed() from None
 
 
-def _listed(manifest: bytes) -> dict[str, tuple[int, str]]:
+def _read_manifest(manifest: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(manifest)
-        if content["format"] != PACKAGE_FORMAT:
-            raise malformed()
-        return {str(line["path"]): (int(line["bytes"]), str(line["sha256"])) for line in content["files"]}
-    except (ValueError, KeyError, TypeError, RecursionError):
+        content = read_json(manifest, maximum_bytes=_MAXIMUM_JSON_BYTES)
+    except ValueError:
         raise malformed() from None
+    if not isinstance(content, dict) or content.get("format") != PACKAGE_FORMAT:
+        raise malformed()
+    return content
+
+
+def _listed(manifest: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
+    try:
+        lines = [(line["path"], line["bytes"], line["sha256"]) for line in manifest["files"]]
+    except (KeyError, TypeError):
+        raise malformed() from None
+    if not all(isinstance(path, str) and type(size) is int for path, size, _ in lines):
+        raise malformed()
+    listed = {path: (size, sha256) for path, size, sha256 in lines}
+    if len(listed) != len(lines):
+        raise malformed()
+    return listed

@@ -289,7 +289,7 @@ def _unpack(data: bytes) -> _Kept:
             bytes.fromhex(content["prefix_key"]), content["name"],
             datetime.fromisoformat(content["created_at"]),
         )  # fmt: skip
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise _damaged() from None
 
 

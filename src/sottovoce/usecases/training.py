@@ -1,55 +1,42 @@
 """Rounds of training: a data team gets one table of the features of those who agree, and answers with a model.
 
 Rules upheld here, in order:
-1. Only people whose consent to model_training holds in the transaction that writes their audit entry; never who is
-   being erased, is restricted or has objected, never what is past its date (laws 1, 6 and 8; C16b).
-2. The entries in the audit log are durable before anything is opened (law 2). No lock is held for more than a few
-   hundred people.
-3. Whoever leaves while the table is made is not in it: asked again before it is handed over, and once more after (F25).
-4. Labels of rows and speakers are random and of one round: two tables are not joined by them. Only where a recipient is
-   named, its own names for people are in it too, for its deletion feed. The numbers themselves stay those of a person:
-   the table is personal data.
-5. A model is recorded only when the rows that had to be dropped were; who leaves later is listed with what follows.
+1. The round stands in the database before anything of it is opened; who is in it is chosen by `training_choice.py`.
+2. Whoever leaves while the table is made is not in it: asked again before it is handed over, and once more after (F25).
+3. A model is recorded only when the rows that had to be dropped were; who leaves later is listed with what follows.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import cached_property
 
-from sottovoce.errors import Conflict, KeyUnavailable, NotFound, UsageError
-from sottovoce.model import consent as ledger
-from sottovoce.model.features import FeatureVector
+from sottovoce.errors import Conflict, NotFound
 from sottovoce.model.ids import RandomBytes, check_id, new_id
 from sottovoce.model.lineage import (
     Departure,
     RoundState,
     RoundView,
     TrainingRound,
-    TrainingUse,
     check_guarantee,
     check_model_name,
     check_on_leave,
     check_sha256,
     view_of,
 )
-from sottovoce.model.mark import forbids
-from sottovoce.model.purpose import MODEL_TRAINING, PurposeGrant
-from sottovoce.model.recipient import DisclosureForm
-from sottovoce.model.record import SealedRecord
+from sottovoce.model.purpose import MODEL_TRAINING
 from sottovoce.model.retention import RetentionPolicy
-from sottovoce.model.subject import Caller, SubjectState
+from sottovoce.model.subject import Caller
 from sottovoce.ports import Database, UnitOfWork
 from sottovoce.usecases.group import GroupCommit
-from sottovoce.usecases.handover import RecipientDesk, refused_by_notice
-from sottovoce.usecases.trail import Scribe, Trail
+from sottovoce.usecases.handover import RecipientDesk
+from sottovoce.usecases.trail import Trail
+from sottovoce.usecases.training_choice import Choosing, Chosen, TableRow, nobody_agrees
 from sottovoce.usecases.vault import Vault
 
-_BATCH = 200  # people of one transaction
-_LABEL_BYTES = 10
 _PATIENCE = 5  # how often a table is made anew because somebody left meanwhile
 
 
@@ -66,15 +53,6 @@ class Ask:
     usable_days: int = 0  # results that are due within so many days are left out
 
 
-@dataclass(frozen=True, slots=True)
-class TableRow:
-    label: str
-    speaker: str
-    features: FeatureVector
-    person: str = ""  # names that a recipient knows them by in its deletion feed; empty without a recipient
-    session: str = ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handover:
     """How a table becomes a file outside the home."""
@@ -82,14 +60,6 @@ class Handover:
     render: Callable[[Sequence[TableRow]], bytes]
     write: Callable[[bytes], None]  # refuses a file that is there
     take_back: Callable[[bytes], None]  # removes the file where it holds exactly these bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    use: TrainingUse
-    record: SealedRecord
-    person: str = ""
-    session: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,62 +80,15 @@ class Training:
         """Hand over the table of a new round; the round with its counts and the hash of the table. `desk`: of the
         recipient that it is handed to, whose own names for people and sessions are in it then. UsageError, NotFound
         where nobody agrees or nothing is kept, Conflict where people leave faster than the table is made."""
-        people, profile = self._who(ask, desk)
+        people, profile = self._choosing.who(ask.profile, usable_days=ask.usable_days, desk=desk)
         begun = self._record(ask, profile, len(people), caller=caller)
         try:
-            chosen = self._choose(begun, people, desk, caller=caller, usable_days=ask.usable_days)
-            rows = [row for one in chosen if (row := self._open(one)) is not None]
+            chosen = self._choosing.choose(begun, people, desk, caller=caller, usable_days=ask.usable_days)
+            rows = [row for one in chosen if (row := self._choosing.open(one)) is not None]
             return self._hand_over(begun, chosen, rows, handover, caller=caller)
         except BaseException:  # who interrupts it gets no table, and nobody's results count as used
             self._give_up(begun.id, caller=caller)
             raise
-
-    def _who(self, ask: Ask, desk: RecipientDesk | None) -> tuple[tuple[str, ...], str]:
-        """The people who may take part, and the one profile of their features."""
-        if ask.usable_days < 0:
-            raise UsageError("Days are counted from 0 on.", reason="usable_days")
-        people: list[str] = []
-        profiles: set[str] = set()
-        with self.database.read() as tx:
-            for subject_id in tx.subjects.ids():
-                found = {record.profile for record in self._usable(tx, subject_id, ask.usable_days, desk)}
-                if ask.profile is None or ask.profile in found:
-                    people += [subject_id] if found else []
-                    profiles |= found
-        if not people:
-            raise _nobody()
-        if ask.profile is None and len(profiles) > 1:
-            raise UsageError(
-                "The results were computed in different profiles, which are not of one table.",
-                hint="Name one with --profile: " + ", ".join(sorted(profiles)),
-                reason="profile",
-            )
-        return tuple(people), ask.profile or profiles.pop()
-
-    def _usable(
-        self, tx: UnitOfWork, subject_id: str, usable_days: int, desk: RecipientDesk | None
-    ) -> list[SealedRecord]:
-        """The features of a person that may be used for training now; none where the person does not agree."""
-        person = tx.subjects.get(subject_id)
-        if person is None or person.tenant != self.tenant or person.state is not SubjectState.ACTIVE:
-            return []
-        states = ledger.fold(tx.consents.of_subject(subject_id))
-        material = tx.consents.material(self.tenant)
-        if not ledger.decide(states, (MODEL_TRAINING,), material=material).allowed:
-            return []
-        if forbids(tx.marks.of_subject(subject_id), (MODEL_TRAINING,)) is not None:
-            return []
-        state = states.get(MODEL_TRAINING)
-        if desk is not None and refused_by_notice(tx, desk.recipient, state, tenant=self.tenant) is not None:
-            return []  # the person was told that nobody outside receives it
-        until = tx.now() + timedelta(days=usable_days)
-        return [
-            record
-            for recording in tx.recordings.of_subject(subject_id)
-            if recording.erase_request_id is None
-            for record in tx.records.of_session(recording.id)
-            if record.kind == "features" and until < self._due(record)
-        ]
 
     def _record(self, ask: Ask, profile: str, people: int, *, caller: Caller) -> TrainingRound:
         """The round stands in the database before anything of it is opened."""
@@ -185,100 +108,19 @@ class Training:
             self._note(tx, "training.begun", begun, caller=caller)
         return begun
 
-    def _choose(
-        self, begun: TrainingRound, people: Sequence[str], desk: RecipientDesk | None, *, caller: Caller,
-        usable_days: int,
-    ) -> list[_Chosen]:  # fmt: skip
-        """Rule 1 and 2: who agrees now, each with an entry in the audit log, some hundred people at a time."""
-        chosen: list[_Chosen] = []
-        for start in range(0, len(people), _BATCH):
-            scribes = self._scribes(people[start : start + _BATCH], caller=caller)
-
-            def choose(tx: UnitOfWork, scribes: dict[str, Scribe] = scribes) -> list[_Chosen]:
-                found = [
-                    one
-                    for subject_id, scribe in scribes.items()
-                    for one in self._one_person(tx, begun, subject_id, scribe, usable_days, desk)
-                ]
-                tx.lineage.add_uses([one.use for one in found])
-                return found
-
-            chosen += self.reads.run(choose)
-        return chosen
-
-    def _scribes(self, people: Sequence[str], *, caller: Caller) -> dict[str, Scribe]:
-        with self.database.read() as tx:
-            now = tx.now()
-        scribes = {}
-        for subject_id in people:
-            try:
-                scribes[subject_id] = self.trail.of(subject_id, caller=caller).warm(now)
-            except KeyUnavailable as error:
-                if error.reason != "key_destroyed":
-                    raise  # of somebody who was erased meanwhile there is nothing to use
-        return scribes
-
-    def _one_person(
-        self, tx: UnitOfWork, begun: TrainingRound, subject_id: str, scribe: Scribe, usable_days: int,
-        desk: RecipientDesk | None,
-    ) -> list[_Chosen]:  # fmt: skip
-        tx.subjects.lock(subject_id)
-        usable = self._usable(tx, subject_id, usable_days, desk)
-        records = [record for record in usable if record.profile == begun.profile]
-        for record in records:
-            details = {"session": record.session_id, "round": begun.id}
-            scribe.write(tx, "record.read", purpose=MODEL_TRAINING, details=details)
-        if not records:
-            return []
-        known = None
-        if desk is not None:
-            known = desk.hand_over(
-                tx, subject_id, [record.session_id for record in records], purpose=MODEL_TRAINING,
-                what="features", form=DisclosureForm.TRAINING, scribe=scribe,
-            )  # fmt: skip
-        speaker = self._label("spk")
-        return [
-            _Chosen(
-                TrainingUse(
-                    self._label("row"),
-                    self.tenant,
-                    begun.id,
-                    subject_id,
-                    record.session_id,
-                    speaker,
-                    tx.now(),
-                ),
-                record,
-                person=known.subject if known else "",
-                session=known.sessions[record.session_id] if known else "",
-            )
-            for record in records
-        ]
-
-    def _open(self, chosen: _Chosen) -> TableRow | None:
-        """None where the key was destroyed since: erased, or expired."""
-        grant = PurposeGrant(MODEL_TRAINING, chosen.use.subject_id, chosen.use.session_id)
-        try:
-            features, _ = self.vault.open_features(chosen.record, grant)
-        except KeyUnavailable as error:
-            if error.reason != "key_destroyed":
-                raise
-            return None
-        return TableRow(chosen.use.label, chosen.use.speaker, features, chosen.person, chosen.session)
-
     # --- handing over ----------------------------------------------------------------------------------
 
     def _hand_over(
-        self, begun: TrainingRound, chosen: Sequence[_Chosen], rows: Sequence[TableRow], handover: Handover, *,
+        self, begun: TrainingRound, chosen: Sequence[Chosen], rows: Sequence[TableRow], handover: Handover, *,
         caller: Caller,
     ) -> TrainingRound:  # fmt: skip
-        """Rule 3: rendered without those who have left, recorded, written, and looked at once more."""
-        due = {one.use.label: self._due(one.record) for one in chosen}
+        """Rule 2: rendered without those who have left, recorded, written, and looked at once more."""
+        due = {one.use.label: self._choosing.due(one.record) for one in chosen}
         for _ in range(_PATIENCE):
             gone = self._gone(begun.id)
             left = sorted((row for row in rows if row.label not in gone), key=lambda row: row.label)
             if not left:
-                raise _nobody()
+                raise nobody_agrees()
             data = handover.render(left)
             opened = self._opened(begun, left, data, min(due[row.label] for row in left), gone, caller=caller)
             if opened is None:
@@ -385,6 +227,13 @@ class Training:
 
     # --- helpers ---------------------------------------------------------------------------------------
 
+    @cached_property
+    def _choosing(self) -> Choosing:
+        return Choosing(
+            database=self.database, vault=self.vault, trail=self.trail, reads=self.reads, retention=self.retention,
+            random_bytes=self.random_bytes, tenant=self.tenant,
+        )  # fmt: skip
+
     def _stored(self, tx: UnitOfWork, round_id: str) -> TrainingRound:
         check_id(round_id, "round")
         stored = tx.lineage.get(round_id)
@@ -403,17 +252,3 @@ class Training:
                    "records": training.records, "dataset_sha256": training.dataset_sha256,
                    "model_sha256": training.model_sha256}  # fmt: skip
         self.trail.of(None, caller=caller).write(tx, kind, purpose=MODEL_TRAINING, details=details)
-
-    def _due(self, record: SealedRecord) -> datetime:
-        return self.retention.due(record.kind, record.created_at, record.expires_at)
-
-    def _label(self, prefix: str) -> str:
-        return f"{prefix}_{base64.b32encode(self.random_bytes(_LABEL_BYTES)).decode().lower()}"
-
-
-def _nobody() -> NotFound:
-    return NotFound(
-        "Nobody whose results are kept agrees to model_training now.",
-        hint="Consents are recorded with `sottovoce consent grant`.",
-        reason="nobody_agrees",
-    )

@@ -108,7 +108,7 @@ def _wants_normalised(folder: Path) -> bool:
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise ConfigurationError(f"The embedding model's {file.name} cannot be read.", reason="model_missing")

@@ -11,7 +11,7 @@ import pytest
 from sottovoce import durable
 from sottovoce.app import Platform, verify_receipt
 from sottovoce.app.identity import PinnedIdentity
-from sottovoce.errors import StorageError
+from sottovoce.errors import IntegrityError, StorageError
 from sottovoce.model.subject import Caller
 from sottovoce.usecases.oversight import Oversight
 
@@ -102,3 +102,11 @@ def test_what_a_cut_short_try_left_is_in_nobodys_way(platform: Platform) -> None
     platform._pin.path.with_name("identity.json.new").write_text("half a doc")
     document = platform.replace_identity()
     assert platform.identity() == document
+
+
+def test_M05_an_identity_file_of_noise_is_refused(platform: Platform) -> None:
+    """A home whose identity file was damaged into bytes that are no text says so, with a reason."""
+    platform._pin.path.write_bytes(b"\xff\xfe{")
+    with pytest.raises(IntegrityError) as refused:
+        platform._pin.for_log()
+    assert refused.value.reason == "receipt_malformed"

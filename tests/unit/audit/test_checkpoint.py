@@ -236,3 +236,11 @@ def test_what_is_not_exactly_a_proof_is_refused(change: Any) -> None:
     assert change(text) != text
     with pytest.raises(IntegrityError):
         c.parse_proof(change(text))
+
+
+def test_M05_bytes_that_are_no_text_behind_a_note_are_refused() -> None:
+    """A signed note with bytes that are no characters anywhere in it is refused with a reason."""
+    for place in (0, 20, len(signed()) - 1):
+        text = signed()[:place] + "\udcff" + signed()[place:]
+        with pytest.raises(IntegrityError):
+            c.verify_note(text, name=ORIGIN, trusted=[PUBLIC])

@@ -40,7 +40,7 @@ def test_begin_says_what_was_written_and_until_when(
     out = str(tmp_path / "t.csv")
     done = run("training", "begin", "--model", "tone", "-o", out, "--epsilon", "3", "--delta", "0.001")
     assert done.code == 0
-    for words in ("5 rows of 3 people", OPEN.id, "cd" * 32, "2026-05-20 00:00 UTC", "epsilon 3"):
+    for words in ("5 rows of 3 people", OPEN.id, "cd" * 32, "2026-05-20 00:00:00 UTC", "epsilon 3"):
         assert words in done.out
     verb, _, named = trained.asked[-1]
     assert (verb, named["model"], named["epsilon"], named["on_leave"]) == (

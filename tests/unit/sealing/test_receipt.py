@@ -220,3 +220,20 @@ def test_a_statement_is_added_once_and_only_where_it_follows() -> None:
     assert list(receipts.trusted_keys(receipts.with_statement(longer, second)))[-1] == NEXT.key_id
     with pytest.raises(IntegrityError):
         receipts.with_statement(alone, second)
+
+
+@pytest.mark.parametrize("levels", [70, 500, 900, 100_000])
+def test_M05_a_receipt_that_is_nested_without_end_is_refused(levels: int) -> None:
+    """Endless nesting in a receipt is refused before anybody shows or stores it, whoever signed it."""
+    text = receipts.sign("recording", {"deep": "here"}, identity=OURS).to_json()
+    with pytest.raises(IntegrityError) as refused:
+        receipts.parse_receipt(text.replace('"here"', "[" * levels + "]" * levels))
+    assert refused.value.reason == "receipt_malformed"
+
+
+def test_nobody_signs_what_nobody_would_read() -> None:
+    deep: list = []
+    for _ in range(70):
+        deep = [deep]
+    with pytest.raises(UsageError):
+        receipts.sign("recording", {"deep": deep}, identity=OURS)

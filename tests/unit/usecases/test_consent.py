@@ -119,28 +119,11 @@ def test_C3a_a_material_change_asks_again_an_editorial_one_does_not(hall: Hall) 
     assert hall.analyze().retention.kept
 
 
-def test_C1b_one_version_has_one_text(hall: Hall) -> None:
-    """The same version of a notice can never stand for two texts."""
-    hall.platform.grant(subject="a", purposes=[VOICE_ANALYSIS], notice=b"one", notice_version="v1")
-    with pytest.raises(Conflict, match="other words"):
-        hall.platform.grant(subject="a", purposes=[VOICE_ANALYSIS], notice=b"two", notice_version="v1")
-
-
 def test_C2d_anonymized_research_is_an_alias_of_research_statistics(hall: Hall) -> None:
     """The old name of the research purpose is understood, and never written."""
     outcome = hall.platform.grant(subject="anna", purposes=["anonymized_research"])
     assert [state.purpose for state in outcome.states] == ["research_statistics"]
     assert "anonymized" not in outcome.receipt
-
-
-def test_C4b_a_withdrawal_is_answered_by_a_receipt_that_names_what_remains(hall: Hall) -> None:
-    """A withdrawal gives a signed receipt that says what is still kept, why, and until when."""
-    hall.grant()
-    session = hall.analyze().session_id
-    outcome = hall.platform.withdraw(subject="anna", purposes=[VOICE_ANALYSIS])
-    receipt = verify_receipt(outcome.receipt, key=hall.platform.identity())
-    assert receipt.kind == "termination"
-    assert any(session in line and "until" in line for line in receipt.body["remains"])  # type: ignore[union-attr]
 
 
 def test_C2b_time_to_effect_is_nothing_withdrawn_consent_stops_reading_at_once(hall: Hall) -> None:
@@ -211,11 +194,3 @@ def test_X25_the_outside_id_is_nowhere_in_clear(hall: Hall) -> None:
     assert "anna" not in person.blind_index
     assert b"anna" not in person.sealed_name
     assert "anna" not in repr(person)
-
-
-def test_M21_the_receipt_of_a_grant_names_purposes_and_legal_basis(hall: Hall) -> None:
-    """The person's copy of a consent names each purpose with its legal basis and is signed."""
-    outcome = hall.platform.grant(subject="anna", purposes=[VOICE_RECORDING, VOICE_ANALYSIS])
-    receipt = verify_receipt(outcome.receipt, key=hall.platform.identity())
-    assert receipt.kind == "consent"
-    assert [line["purpose"] for line in receipt.body["purposes"]] == [VOICE_RECORDING, VOICE_ANALYSIS]  # type: ignore[union-attr,index,call-overload]

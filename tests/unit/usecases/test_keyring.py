@@ -9,8 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +25,6 @@ from sottovoce.errors import Conflict, IntegrityError, KeyUnavailable, UsageErro
 from sottovoce.model.keys import KeyRow
 from sottovoce.ports import Keys, KeyStore
 from sottovoce.sealing.keytree import epoch_key_context, unwrap_row
-from sottovoce.sealing.receipt import identity_document, sign, trusted_keys, verify
 from sottovoce.usecases import epochs
 from sottovoce.usecases.keyring import Keyring, NewKey, details_key_id, subject_key_id
 
@@ -145,20 +144,6 @@ def test_a_half_made_subject_is_completed(keyring: Keyring) -> None:
     assert keyring.subject_key(ANNA, "audit") == kept
 
 
-def test_taken_ids_and_missing_keys(keyring: Keyring) -> None:
-    keyring.new_key(record("r1"))
-    with pytest.raises(Conflict) as refused:
-        keyring.new_key(record("r1"))
-    assert refused.value.reason == "key_exists"
-    with pytest.raises(KeyUnavailable) as missing:
-        keyring.open_keys(["r1", "never"])
-    assert missing.value.reason == "key_destroyed"
-    assert keyring.new_keys([]) == {}
-    assert keyring.open_keys([]) == {}
-    with pytest.raises(UsageError):
-        keyring.new_key(NewKey("record", "features", None, "r9"))
-
-
 def test_details_and_tenant_keys_are_found_again(keyring: Keyring) -> None:
     key_id, key = keyring.details_key(ANNA, "2026-01")
     assert key_id == details_key_id(keyring.subject_key(ANNA, "audit"), "2026-01")
@@ -203,28 +188,6 @@ def test_M15_a_person_is_erased_by_destroying_every_key_of_theirs(keyring: Keyri
             call()
         assert refused.value.reason == "key_destroyed"
     assert not keyring.holds_anything_of(ANNA)
-
-
-def test_a_row_that_survives_its_subject_key_does_not_open(keyring: Keyring) -> None:
-    keyring.new_key(record("r1"))
-    keyring.destroy([subject_key_id(ANNA, "features")])
-    with pytest.raises(KeyUnavailable) as refused:
-        keyring.open_key("r1")
-    assert refused.value.reason == "key_destroyed"
-    assert keyring.exists("r1")
-
-
-def test_X25_rows_swapped_between_two_people_do_not_open(keyring: Keyring) -> None:
-    """Somebody who swaps two people's key rows in the store opens neither."""
-    keyring.new_keys([record("r1"), record("b1", BERT)])
-    rows = keyring.long_lived.get(["r1", "b1"])
-    keyring.long_lived.delete(["r1", "b1"])
-    keyring.long_lived.insert(
-        [replace(rows["r1"], wrapped=rows["b1"].wrapped), replace(rows["b1"], wrapped=rows["r1"].wrapped)]
-    )
-    for key_id in ("r1", "b1"):
-        with pytest.raises(IntegrityError):
-            keyring.open_key(key_id)
 
 
 # --- provider -------------------------------------------------------------------------------------------------
@@ -309,34 +272,6 @@ def test_set_up_never_makes_a_new_key_over_a_lost_one(keyring: Keyring) -> None:
     with pytest.raises(KeyUnavailable):
         again.identity()
     assert again.resume_rotation() is None
-
-
-# --- identity -------------------------------------------------------------------------------------------------
-
-
-def test_the_identity_is_replaced_by_a_statement_of_the_old_one(keyring: Keyring) -> None:
-    old = keyring.identity()
-    statement = keyring.replace_identity()
-    assert keyring.replace_identity() == statement, "a repeated call gives the same statement"
-    assert keyring.identity() == old, "until it is retired the old one signs"
-    keys = trusted_keys(identity_document(old.public_key, created_at=AT, statements=[statement]))
-    new = keyring.retire_identity()
-    assert keyring.identity() == new != old
-    assert keyring.retire_identity() == new
-    assert verify(sign("recording", {}, identity=new).to_json(), trusted=keys).key_id == new.key_id
-    for number in range(20):
-        keyring.replace_identity()
-        assert keyring.retire_identity() != new, number
-    assert sum("identity" in key_id for key_id in all_ids(keyring)) == 1
-    keyring.set_up()
-    assert sum("identity" in key_id for key_id in all_ids(keyring)) == 1
-
-
-def test_without_an_identity_nothing_signs(keyring: Keyring) -> None:
-    keyring.destroy(["ten:default:identity-1"])
-    for call in (keyring.identity, keyring.replace_identity):
-        with pytest.raises(KeyUnavailable):
-            call()
 
 
 # --- rotation -------------------------------------------------------------------------------------------------
@@ -769,25 +704,14 @@ class HookedStore(MemoryKeyStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.before_insert: list[Callable[[], object]] = []
         self.before_begin: list[Callable[[], object]] = []
-        self.after_get: list[Callable[[], object]] = []
         self.after_page: list[Callable[[], object]] = []
-
-    def insert(self, rows: Sequence[KeyRow]) -> None:
-        happen(self.before_insert)
-        super().insert(rows)
 
     def begin_epoch(
         self, epoch: int, wrapped_ek: bytes, *, at: datetime, ends_by: datetime | None = None
     ) -> None:
         happen(self.before_begin)
         super().begin_epoch(epoch, wrapped_ek, at=at, ends_by=ends_by)
-
-    def get(self, key_ids: Sequence[str]) -> dict[str, KeyRow]:
-        rows = super().get(key_ids)
-        happen(self.after_get)
-        return rows
 
     def rows_in_epoch(self, epoch: int, *, limit: int) -> tuple[KeyRow, ...]:
         rows = super().rows_in_epoch(epoch, limit=limit)
@@ -810,38 +734,6 @@ def pair() -> tuple[Keyring, Keyring, HookedStore]:
     ours.make_subject(ANNA)
     ours.new_key(record("r1"))
     return ours, other, store
-
-
-def test_two_who_make_one_subject_agree(pair: tuple[Keyring, Keyring, HookedStore]) -> None:
-    ours, other, store = pair
-    store.before_insert.append(lambda: other.make_subject(BERT))
-    ours.make_subject(BERT)
-    assert ours.subject_key(BERT, "audit") == other.subject_key(BERT, "audit")
-    store.before_insert.append(lambda: other.details_key(ANNA, "2026-01"))
-    assert ours.details_key(ANNA, "2026-01") == other.details_key(ANNA, "2026-01")
-
-
-def test_F28_a_rotation_between_two_reads_of_one_call_is_not_noticed(
-    pair: tuple[Keyring, Keyring, HookedStore],
-) -> None:
-    """A read or write that meets a rotation half-way is repeated by itself."""
-    ours, other, store = pair
-    key = ours.open_key("r1")
-    store.after_get.append(other.rotate)
-    assert ours.open_key("r1") == key
-    store.before_insert.append(other.rotate)
-    assert ours.new_key(record("r2")) == other.open_key("r2")
-    assert ours.provider.epochs() == (3,)
-
-
-def test_a_store_that_never_rests_ends_in_an_error_of_ours(
-    pair: tuple[Keyring, Keyring, HookedStore],
-) -> None:
-    ours, other, store = pair
-    store.after_get += [other.rotate] * 20
-    with pytest.raises(Conflict) as refused:
-        ours.open_key("r1")
-    assert refused.value.reason == "epoch_retired"
 
 
 def test_a_kek_that_vanishes_between_two_looks_is_told_from_a_lost_one(

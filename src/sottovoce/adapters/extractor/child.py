@@ -59,9 +59,7 @@ def run(
         os.write(confinement.RESULT_FD, answer)
     except MemoryError:
         os._exit(EXIT_MEMORY)
-    except (
-        BaseException
-    ):  # nothing of what went wrong leaves the child but its exit code, which the parent reads
+    except BaseException:  # of what went wrong nothing leaves the child but its exit code
         os._exit(1)
     os._exit(0)
 

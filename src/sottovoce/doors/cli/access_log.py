@@ -14,14 +14,9 @@ from sottovoce.doors.cli.console import printable
 from sottovoce.doors.cli.errors import OK
 from sottovoce.doors.cli.files import write_new
 from sottovoce.doors.cli.world import CALLER, COMMON, Common, Outside, Subject, World
-from sottovoce.usecases.access_log import (
-    AccessEntry,
-    FactsCard,
-    Inference,
-    facts_page,
-    log_page,
-    source_words,
-)
+from sottovoce.usecases.access_entries import AccessEntry
+from sottovoce.usecases.access_pages import facts_page, log_page, source_words
+from sottovoce.usecases.facts_card import FactsCard, Inference
 
 Html = Annotated[Path | None, Parameter(help="Write it as a page to this new file.")]
 

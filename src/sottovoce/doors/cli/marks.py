@@ -13,7 +13,7 @@ from sottovoce.doors.cli.errors import OK
 from sottovoce.doors.cli.world import CALLER, COMMON, Common, Outside, Subject, World
 from sottovoce.errors import UsageError
 from sottovoce.model.mark import MarkKind
-from sottovoce.usecases.access_log import MarkView
+from sottovoce.usecases.access_entries import MarkView
 from sottovoce.usecases.marks import MarkOutcome
 
 Asker = Annotated[str, Parameter(help="Who asks: person, operator or authority.")]

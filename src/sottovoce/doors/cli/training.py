@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -72,7 +71,8 @@ def begin(
         [
             f"{_size(done)} written to {printable(str(out))}",
             *_facts(done),
-            f"Use it until {_moment(done.use_until)}, when the first of its rows is due; delete it when it has served.",
+            f"Use it until {render.moment(done.use_until)}, when the first of its rows is due; "
+            "delete it when it has served.",
         ]
     )
     world.answer(common, {"round": _json(done), "written": str(out)}, text)
@@ -235,7 +235,3 @@ def _json(one: TrainingRound) -> dict[str, object]:
         "finished_at": one.finished_at and one.finished_at.isoformat(),
         "retired_at": one.retired_at and one.retired_at.isoformat(),
     }  # fmt: skip
-
-
-def _moment(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M} UTC"
