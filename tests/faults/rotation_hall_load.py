@@ -37,6 +37,7 @@ from sottovoce.usecases import epochs
 
 PURPOSES = ("voice_recording", "voice_analysis", "data_retention_30_days")
 FORK = multiprocessing.get_context("fork")
+PATIENCE_S = 60.0  # until a recording that was submitted has its result
 ROWS_AT_ONCE = 5  # few rows in a transaction: many moments to be killed at
 
 
@@ -102,8 +103,17 @@ class Worker:
 
     def submit(self) -> None:
         session = self.platform.submit(self.source, subject=self.person).session_id
-        self.platform.work_next()
+        until_s = time.monotonic() + PATIENCE_S
+        while not self._has_ended(session):  # whoever works takes what is next: it may be in another's hands
+            if self.platform.work_next() is None:
+                time.sleep(0.01)
+            if time.monotonic() > until_s:
+                raise TimeoutError
         self.kept[session] = self.person
+
+    def _has_ended(self, session: str) -> bool:
+        views = self.platform.sessions(subject=self.person)
+        return any(view.session_id == session and view.state == "verified" for view in views)
 
     def show(self) -> None:
         if self.kept:
