@@ -20,7 +20,7 @@ import { Cancelled, RecorderError } from "./errors.js";
 
 const WORKLET = new URL("./record-worklet.js", import.meta.url);
 const SETTLED_S = 0.1;
-const LET_GO_S = 0.8; // of sound after opening the microphone: measured on a busy machine, the last loss was at 0.7 s
+const LET_GO_S = 0.8; // of sound after opening the microphone; scripts/recorder_losses.py counts what is lost after it
 const SETTLE_PATIENCE_S = 5; // for a microphone that gives nothing
 const STOP_PATIENCE_S = 2; // for an audio thread that does not answer
 

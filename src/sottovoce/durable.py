@@ -53,20 +53,12 @@ def write_all(fd: int, data: bytes | bytearray | memoryview, /) -> None:
 
 
 def sync_file(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    _sync(path, os.O_NOFOLLOW)
 
 
 def sync_folder(folder: Path) -> None:
     """Names that were given, taken or changed in the folder stay so."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    _sync(folder, os.O_DIRECTORY)
 
 
 def fill_with_zeros(path: Path) -> None:
@@ -77,6 +69,14 @@ def fill_with_zeros(path: Path) -> None:
         left = os.fstat(fd).st_size
         while left > 0:
             left -= os.write(fd, _ZEROS[: min(left, len(_ZEROS))])
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _sync(path: Path, flags: int) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
+    try:
         os.fsync(fd)
     finally:
         os.close(fd)

@@ -235,11 +235,6 @@ SEALED = [name for name in READERS if name.startswith("sealed recording")]
 KEYS = [name for name in READERS if "recipient key, suite" in name]
 
 
-@pytest.fixture(scope="session")
-def mutate(load_script: Callable[[str], ModuleType]) -> ModuleType:
-    return load_script("tests/fuzz/mutate.py")
-
-
 @pytest.mark.parametrize("reader", READERS)
 def test_the_undamaged_ones_are_read(reader: str) -> None:
     valid, read = READERS[reader]

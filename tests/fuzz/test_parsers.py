@@ -92,11 +92,6 @@ ROW_BYTES = keystore_sqlite._encode(ROW)
 REFUSAL = wire._framed({"refused": "empty", "formats": False})
 
 
-@pytest.fixture(scope="session")
-def mutate(load_script: Callable[[str], ModuleType]) -> ModuleType:
-    return load_script("tests/fuzz/mutate.py")
-
-
 def answer(work: Callable[[], Any]) -> Any:
     """What it gives, or None for an error of ours; any other error fails the test by itself."""
     try:

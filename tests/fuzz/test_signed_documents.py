@@ -277,11 +277,6 @@ READERS = SIGNED | UNSIGNED
 DOCUMENTS = [name for name, (valid, _) in READERS.items() if valid[:1] == b"{"]
 
 
-@pytest.fixture(scope="session")
-def mutate(load_script: Callable[[str], ModuleType]) -> ModuleType:
-    return load_script("tests/fuzz/mutate.py")
-
-
 @pytest.mark.parametrize("reader", READERS)
 def test_the_undamaged_ones_are_read(reader: str) -> None:
     valid, read = READERS[reader]

@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from sottovoce.errors import IntegrityError, UnknownSigner, UsageError
 from sottovoce.model.canonical import JsonValue, canonical_json
+from sottovoce.model.strict_json import read_json
 
 ReceiptKind = Literal[
     "recording", "consent", "termination", "erasure", "expiry", "identity", "export", "import", "request", "model",
@@ -249,30 +250,14 @@ def _check_plain(value: object, levels: int = _DEEPEST) -> None:
 def _parse_json(text: str | bytes) -> dict[str, Any]:
     """A JSON object without floats, doubled keys, oversized integers or broken text. IntegrityError else."""
     try:
-        if len(text) > _MAX_TEXT_BYTES:
-            raise _malformed()
-        decoded = text.decode("utf-8") if isinstance(text, bytes) else text
-        data = json.loads(
-            decoded, object_pairs_hook=_no_doubles, parse_float=_no_float, parse_constant=_no_float
-        )
+        data = read_json(text, maximum_bytes=_MAX_TEXT_BYTES)
         _check_plain(data)
-        canonical_json(data)
-    except (ValueError, RecursionError, UsageError):
+        canonical_json(data)  # it holds no floats
+    except (ValueError, UsageError):
         raise _malformed() from None
     if not isinstance(data, dict):
         raise _malformed()
     return cast("dict[str, Any]", data)
-
-
-def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    data = dict(pairs)
-    if len(data) != len(pairs):
-        raise ValueError("doubled key")
-    return data
-
-
-def _no_float(_: str) -> None:
-    raise ValueError("float")
 
 
 def _to_base64(data: bytes) -> str:

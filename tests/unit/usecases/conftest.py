@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sottovoce.adapters.clock_system import SystemClock
 from sottovoce.adapters.memory import (
     FixedClock,
     InlineExtractor,
@@ -22,12 +26,14 @@ from sottovoce.adapters.memory import (
 )
 from sottovoce.app import Adapters, Platform, assemble
 from sottovoce.model.features import Extraction, FeatureVector, Quality, SandboxLevel
+from sottovoce.model.keys import KeyRow
 from sottovoce.model.outcome import Analysis, Submission
-from sottovoce.model.purpose import RETENTION, VOICE_ANALYSIS, VOICE_RECORDING
+from sottovoce.model.purpose import MODEL_TRAINING, RETENTION, VOICE_ANALYSIS, VOICE_RECORDING
 from sottovoce.model.recording import Recording
 from sottovoce.model.subject import Caller
 from sottovoce.ports import Descriptor, ExtractOptions, SealedBody
 from sottovoce.settings import Settings
+from sottovoce.usecases.keyring import Keyring, NewKey
 from sottovoce.usecases.record import Ask
 
 ALL = (VOICE_RECORDING, VOICE_ANALYSIS, RETENTION)
@@ -138,6 +144,29 @@ class Hall:
     def advance(self, **by: float) -> None:
         self.clock.advance(timedelta(**by))
 
+    def person(
+        self, name: str, *, recordings: int = 1, purposes: Sequence[str] = (*ALL, MODEL_TRAINING)
+    ) -> list[str]:
+        """Somebody who agrees to the training of models too, with some recordings; their sessions."""
+        self.grant(name, purposes)
+        return [self.analyze(name).session_id for _ in range(recordings)]
+
+    def begin_round(
+        self, folder: Path, model: str = "tone", name: str = "", **given: Any
+    ) -> tuple[Any, list[dict[str, str]]]:
+        """A round of training, and the rows of its table."""
+        out = folder / (name or f"{model}-{len(list(folder.iterdir()))}.csv")
+        done = self.platform.begin_training(model=model, out=out, caller=CALLER, **given)
+        return done, list(csv.DictReader(io.StringIO(out.read_text())))
+
+    @staticmethod
+    def stored(vector: FeatureVector) -> FeatureVector:
+        """What is left of a vector when it was stored: float32."""
+        return FeatureVector.from_float32_bytes(
+            vector.to_float32_bytes(), profile=vector.profile, version=vector.version,
+            sample_rate_hz=vector.sample_rate_hz,
+        )  # fmt: skip
+
     def audio_left(self) -> tuple[int, int]:
         """(bodies, keys of recordings) that still exist."""
         keys = [row for row in self.platform.keyring.rows() if row.kind == "recording"]
@@ -171,3 +200,59 @@ def hall(new_hall: Callable[..., Hall]) -> Iterator[Hall]:
     made = new_hall()
     yield made
     made.platform.close()
+
+
+# --- two keyrings at the same time ------------------------------------------------------------------------------
+
+
+class HookedStore(MemoryKeyStore):
+    """A key store in which something happens just before, or just after, a call of ours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before_insert: list[Callable[[], object]] = []
+        self.after_get: list[Callable[[], object]] = []
+        self.before_begin: list[Callable[[], object]] = []
+        self.after_page: list[Callable[[], object]] = []
+
+    def insert(self, rows: Sequence[KeyRow]) -> None:
+        happen(self.before_insert)
+        super().insert(rows)
+
+    def get(self, key_ids: Sequence[str]) -> dict[str, KeyRow]:
+        rows = super().get(key_ids)
+        happen(self.after_get)
+        return rows
+
+    def begin_epoch(
+        self, epoch: int, wrapped_ek: bytes, *, at: datetime, ends_by: datetime | None = None
+    ) -> None:
+        happen(self.before_begin)
+        super().begin_epoch(epoch, wrapped_ek, at=at, ends_by=ends_by)
+
+    def rows_in_epoch(self, epoch: int, *, limit: int) -> tuple[KeyRow, ...]:
+        rows = super().rows_in_epoch(epoch, limit=limit)
+        happen(self.after_page)
+        return rows
+
+
+def happen(planned: list[Callable[[], object]]) -> None:
+    if planned:
+        planned.pop(0)()
+
+
+@pytest.fixture
+def pair() -> tuple[Keyring, Keyring, HookedStore]:
+    """Two processes over one home with a key `r1` of `sub_anna`, and its long-lived store."""
+    provider, store, short_lived = MemoryKeys(), HookedStore(), MemoryKeyStore()
+    ours, other = (
+        Keyring(
+            provider=provider, long_lived=store, short_lived=short_lived, random_bytes=os.urandom,
+            clock=SystemClock(), ek_cache_s=ek_cache_s,
+        )
+        for ek_cache_s in (0.0, 300.0)
+    )  # fmt: skip
+    ours.set_up()
+    ours.make_subject("sub_anna")
+    ours.new_key(NewKey("record", "features", "sub_anna", "r1"))
+    return ours, other, store

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from sottovoce.app import verify_package
 from sottovoce.errors import Conflict, IntegrityError, NotFound, UnknownSigner, UsageError
-from sottovoce.model.features import FeatureVector
 from sottovoce.model.purpose import CONSENT_PURPOSES, VOICE_ANALYSIS, VOICE_RECORDING
 from sottovoce.sealing import recipients, suites
 from sottovoce.sealing.receipt import Identity
@@ -42,16 +41,6 @@ def _export(hall: Hall, out: Path, subject: str = "anna") -> zipfile.ZipFile:
 def _data(archive: zipfile.ZipFile) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(archive.read("data.json"))
     return found
-
-
-def _stored(vector: FeatureVector) -> FeatureVector:
-    """What is left of a vector when it was stored: float32."""
-    return FeatureVector.from_float32_bytes(
-        vector.to_float32_bytes(),
-        profile=vector.profile,
-        version=vector.version,
-        sample_rate_hz=vector.sample_rate_hz,
-    )
 
 
 # --- what is in it ----------------------------------------------------------------------------------------

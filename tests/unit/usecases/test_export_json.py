@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from sottovoce.model.features import FEATURE_NAMES, FeatureVector
+from sottovoce.model.features import FEATURE_NAMES
 
 Hall = Any
 
@@ -15,16 +15,6 @@ Hall = Any
 def _export(hall: Hall, out: Path, subject: str = "anna") -> zipfile.ZipFile:
     hall.platform.export_person(subject=subject, out=out, caller=hall.caller)
     return zipfile.ZipFile(out)
-
-
-def _stored(vector: FeatureVector) -> FeatureVector:
-    """What is left of a vector when it was stored: float32."""
-    return FeatureVector.from_float32_bytes(
-        vector.to_float32_bytes(),
-        profile=vector.profile,
-        version=vector.version,
-        sample_rate_hz=vector.sample_rate_hz,
-    )
 
 
 def test_C13a_the_package_explains_features_recipients_retention_and_model_use(
@@ -37,7 +27,7 @@ def test_C13a_the_package_explains_features_recipients_retention_and_model_use(
     data = json.loads(archive.read("data.json"))
     session = data["sessions"][0]
     assert session["id"] == analysis.session_id
-    assert session["features"]["values"] == _stored(analysis.features).as_dict()
+    assert session["features"]["values"] == hall.stored(analysis.features).as_dict()
     assert set(data["features_explained"]) == set(FEATURE_NAMES)
     assert data["recipients"] == []
     assert data["recipients_in_words"].startswith("Nothing of you was handed to anybody")

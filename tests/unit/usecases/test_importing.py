@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from sottovoce.errors import Conflict
-from sottovoce.model.features import FeatureVector
 from sottovoce.model.purpose import RETENTION, VOICE_ANALYSIS, VOICE_RECORDING
 
 Hall = Any
@@ -23,16 +22,6 @@ def _export(hall: Hall, out: Path) -> dict[str, Any]:
     hall.platform.export_person(subject="anna", out=out, caller=hall.caller)
     found: dict[str, Any] = json.loads(zipfile.ZipFile(out).read("data.json"))
     return found
-
-
-def _stored(vector: FeatureVector) -> FeatureVector:
-    """What is left of a vector when it was stored: float32."""
-    return FeatureVector.from_float32_bytes(
-        vector.to_float32_bytes(),
-        profile=vector.profile,
-        version=vector.version,
-        sample_rate_hz=vector.sample_rate_hz,
-    )
 
 
 @pytest.fixture
@@ -57,7 +46,7 @@ def test_C13a_a_package_can_be_taken_in_by_another_home(hall: Hall, other: Hall,
     outcome = _moved(hall, other, tmp_path)
     assert (outcome.consents, outcome.sessions, outcome.records, outcome.left_out) == (4, 1, 2, {})
     shown = other.platform.show(analysis.session_id, purpose="subject_access", caller=other.caller)
-    assert shown.features == _stored(analysis.features)
+    assert shown.features == hall.stored(analysis.features)
     assert shown.quality == analysis.quality
     assert shown.insight == analysis.insight
     assert shown.expires_at == analysis.retention.expires_at

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from sottovoce.adapters.clock_system import SystemClock
 from sottovoce.adapters.memory import MemoryKeys, MemoryKeyStore
 from sottovoce.errors import Conflict, IntegrityError, KeyUnavailable, UsageError
-from sottovoce.model.keys import KeyRow
 from sottovoce.ports import Keys, KeyStore
 from sottovoce.usecases.key_rows import NewKey, subject_key_id
 from sottovoce.usecases.keyring import Keyring
 
 ANNA, BERT = "sub_anna", "sub_bert"
+Pair = tuple[Keyring, Keyring, Any]  # two processes over one home, and its long-lived store
 
 
 def make(
@@ -94,42 +94,7 @@ def test_X25_rows_swapped_between_two_people_do_not_open(keyring: Keyring) -> No
 # --- two processes at the same time ---------------------------------------------------------------------------
 
 
-class HookedStore(MemoryKeyStore):
-    """A key store in which something happens just before, or just after, a call of ours."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.before_insert: list[Callable[[], object]] = []
-        self.after_get: list[Callable[[], object]] = []
-
-    def insert(self, rows: Sequence[KeyRow]) -> None:
-        happen(self.before_insert)
-        super().insert(rows)
-
-    def get(self, key_ids: Sequence[str]) -> dict[str, KeyRow]:
-        rows = super().get(key_ids)
-        happen(self.after_get)
-        return rows
-
-
-def happen(planned: list[Callable[[], object]]) -> None:
-    if planned:
-        planned.pop(0)()
-
-
-@pytest.fixture
-def pair() -> tuple[Keyring, Keyring, HookedStore]:
-    """Two processes over one home, and its long-lived store."""
-    store = HookedStore()
-    stores = (MemoryKeys(), store, MemoryKeyStore())
-    ours, other = make(*stores, ek_cache_s=0.0), make(*stores)
-    ours.set_up()
-    ours.make_subject(ANNA)
-    ours.new_key(record("r1"))
-    return ours, other, store
-
-
-def test_two_who_make_one_subject_agree(pair: tuple[Keyring, Keyring, HookedStore]) -> None:
+def test_two_who_make_one_subject_agree(pair: Pair) -> None:
     ours, other, store = pair
     store.before_insert.append(lambda: other.make_subject(BERT))
     ours.make_subject(BERT)
@@ -139,7 +104,7 @@ def test_two_who_make_one_subject_agree(pair: tuple[Keyring, Keyring, HookedStor
 
 
 def test_F28_a_rotation_between_two_reads_of_one_call_is_not_noticed(
-    pair: tuple[Keyring, Keyring, HookedStore],
+    pair: Pair,
 ) -> None:
     """A read or write that meets a rotation half-way is repeated by itself."""
     ours, other, store = pair
@@ -151,7 +116,7 @@ def test_F28_a_rotation_between_two_reads_of_one_call_is_not_noticed(
     assert ours.provider.epochs() == (3,)
 
 
-def test_F28_a_reader_outlasts_many_rotations_in_a_row(pair: tuple[Keyring, Keyring, HookedStore]) -> None:
+def test_F28_a_reader_outlasts_many_rotations_in_a_row(pair: Pair) -> None:
     """Reading does not fail because keys are rotated meanwhile, even again and again."""
     ours, other, store = pair
     store.after_get += [other.rotate] * 10
@@ -160,7 +125,7 @@ def test_F28_a_reader_outlasts_many_rotations_in_a_row(pair: tuple[Keyring, Keyr
 
 
 def test_a_store_that_never_rests_ends_in_an_error_of_ours(
-    pair: tuple[Keyring, Keyring, HookedStore],
+    pair: Pair,
 ) -> None:
     ours, other, store = pair
     store.after_get += [other.rotate] * 200

@@ -9,10 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,13 +22,13 @@ from sottovoce.adapters.keys_local import LocalKeys
 from sottovoce.adapters.keystore_sqlite import SqliteKeyStore
 from sottovoce.adapters.memory import MemoryKeys, MemoryKeyStore
 from sottovoce.errors import Conflict, IntegrityError, KeyUnavailable, UsageError
-from sottovoce.model.keys import KeyRow
 from sottovoce.ports import Keys, KeyStore
 from sottovoce.sealing.keytree import epoch_key_context, unwrap_row
 from sottovoce.usecases import epochs
 from sottovoce.usecases.keyring import Keyring, NewKey, details_key_id, subject_key_id
 
 ANNA, BERT = "sub_anna", "sub_bert"
+Pair = tuple[Keyring, Keyring, Any]  # two processes over one home, and its long-lived store
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 
 
@@ -699,45 +699,8 @@ def test_no_repr_of_the_keyring_shows_a_key(keyring: Keyring) -> None:
 # --- two processes at the same time ---------------------------------------------------------------------------
 
 
-class HookedStore(MemoryKeyStore):
-    """A key store in which something happens just before, or just after, a call of ours."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.before_begin: list[Callable[[], object]] = []
-        self.after_page: list[Callable[[], object]] = []
-
-    def begin_epoch(
-        self, epoch: int, wrapped_ek: bytes, *, at: datetime, ends_by: datetime | None = None
-    ) -> None:
-        happen(self.before_begin)
-        super().begin_epoch(epoch, wrapped_ek, at=at, ends_by=ends_by)
-
-    def rows_in_epoch(self, epoch: int, *, limit: int) -> tuple[KeyRow, ...]:
-        rows = super().rows_in_epoch(epoch, limit=limit)
-        happen(self.after_page)
-        return rows
-
-
-def happen(planned: list[Callable[[], object]]) -> None:
-    if planned:
-        planned.pop(0)()
-
-
-@pytest.fixture
-def pair() -> tuple[Keyring, Keyring, HookedStore]:
-    """Two processes over one home, and its long-lived store."""
-    store = HookedStore()
-    stores = (MemoryKeys(), store, MemoryKeyStore())
-    ours, other = make(*stores, ek_cache_s=0.0), make(*stores)
-    ours.set_up()
-    ours.make_subject(ANNA)
-    ours.new_key(record("r1"))
-    return ours, other, store
-
-
 def test_a_kek_that_vanishes_between_two_looks_is_told_from_a_lost_one(
-    pair: tuple[Keyring, Keyring, HookedStore],
+    pair: Pair,
 ) -> None:
     ours, other, store = pair
     stale = store.epochs()[0]
@@ -750,7 +713,7 @@ def test_a_kek_that_vanishes_between_two_looks_is_told_from_a_lost_one(
 
 
 def test_an_epoch_that_another_began_at_the_same_time_stands(
-    pair: tuple[Keyring, Keyring, HookedStore],
+    pair: Pair,
 ) -> None:
     ours, other, store = pair
     key = ours.open_key("r1")
@@ -761,7 +724,7 @@ def test_an_epoch_that_another_began_at_the_same_time_stands(
 
 
 def test_a_rotation_whose_page_was_finished_by_another_goes_on(
-    pair: tuple[Keyring, Keyring, HookedStore],
+    pair: Pair,
 ) -> None:
     ours, other, store = pair
     key = ours.open_key("r1")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -22,19 +20,6 @@ from sottovoce.sealing import receipt as receipts
 Hall = Any
 ALL = (*("voice_recording", "voice_analysis"), RETENTION, MODEL_TRAINING)
 HASH = "ab" * 32
-
-
-def _person(hall: Hall, name: str, *, recordings: int = 1, purposes: tuple[str, ...] = ALL) -> list[str]:
-    hall.grant(name, purposes)
-    return [hall.analyze(name).session_id for _ in range(recordings)]
-
-
-def _begin(
-    hall: Hall, folder: Path, model: str = "tone", name: str = "", **given: Any
-) -> tuple[Any, list[dict[str, str]]]:
-    out = folder / (name or f"{model}-{len(list(folder.iterdir()))}.csv")
-    done = hall.platform.begin_training(model=model, out=out, caller=hall.caller, **given)
-    return done, list(csv.DictReader(io.StringIO(out.read_text())))
 
 
 def _finish(hall: Hall, done: Any, version: str = "1.0", **given: Any) -> Any:
@@ -68,15 +53,15 @@ def _doctor(hall: Hall) -> str:
 
 def test_C16a_a_withdrawal_lists_rounds_versions_epsilon_and_what_is_done(hall: Hall, tmp_path: Path) -> None:
     """Who takes back the consent to training is told in a signed receipt which models used them and what follows."""
-    _person(hall, "anna", recordings=2)
-    _person(hall, "ben")
-    plain, _ = _begin(hall, tmp_path, "plain")
+    hall.person("anna", recordings=2)
+    hall.person("ben")
+    plain, _ = hall.begin_round(tmp_path, "plain")
     _finish(hall, plain, "2.1")
-    private, _ = _begin(hall, tmp_path, "private", epsilon="3", delta="0.00001", on_leave="covered")
+    private, _ = hall.begin_round(tmp_path, "private", epsilon="3", delta="0.00001", on_leave="covered")
     _finish(hall, private, "0.9")
-    gone, _ = _begin(hall, tmp_path, "short", on_leave="retire")
+    gone, _ = hall.begin_round(tmp_path, "short", on_leave="retire")
     _finish(hall, gone)
-    _begin(hall, tmp_path, "early")
+    hall.begin_round(tmp_path, "early")
     told = _withdraw(hall, "anna")
     lines = {line["model"]: line for line in told["training"]}
     assert {model: line["action"] for model, line in lines.items()} == {
@@ -104,9 +89,9 @@ def test_C16a_a_withdrawal_lists_rounds_versions_epsilon_and_what_is_done(hall: 
 
 def test_C16a_an_erasure_lists_them_too_and_leaves_counts_and_nobody(hall: Hall, tmp_path: Path) -> None:
     """After an erasure the receipt names the models; of the rounds counts are kept, and nothing that leads to who."""
-    _person(hall, "anna", recordings=2)
-    _person(hall, "ben")
-    done, rows = _begin(hall, tmp_path)
+    hall.person("anna", recordings=2)
+    hall.person("ben")
+    done, rows = hall.begin_round(tmp_path)
     _finish(hall, done)
     subject_id = hall.recordings("anna")[0].subject_id
     hall.advance(hours=13, minutes=45)
@@ -128,8 +113,8 @@ def test_C16a_an_erasure_lists_them_too_and_leaves_counts_and_nobody(hall: Hall,
 
 def test_C16a_erasing_one_session_concerns_its_rows_alone(hall: Hall, tmp_path: Path) -> None:
     """Who erases one recording is told of the models that used that one; the others of the person stay in."""
-    first, second = _person(hall, "anna", recordings=2)
-    done, rows = _begin(hall, tmp_path)
+    first, second = hall.person("anna", recordings=2)
+    done, rows = hall.begin_round(tmp_path)
     told = _erase(hall, "anna", session_id=first)
     assert [(one["recordings"], one["action"]) for one in told["training"]] == [(1, "exclude")]
     view, _ = hall.platform.training_round(done.id)
@@ -142,8 +127,8 @@ def test_C16a_the_person_sees_in_their_package_what_they_were_used_for(hall: Hal
     """The package of a person names the rounds of training that used their recordings."""
     import zipfile
 
-    session = _person(hall, "anna")[0]
-    done, _ = _begin(hall, tmp_path)
+    session = hall.person("anna")[0]
+    done, _ = hall.begin_round(tmp_path)
     hall.platform.export_person(subject="anna", out=tmp_path / "anna.zip", caller=hall.caller)
     table = json.loads(zipfile.ZipFile(tmp_path / "anna.zip").read("tables/training_uses.json"))
     assert [(row["round_id"], row["session_id"]) for row in table] == [(done.id, session)]
@@ -155,8 +140,8 @@ def test_C16a_the_person_sees_in_their_package_what_they_were_used_for(hall: Hal
 def test_C16a_a_model_is_recorded_only_without_those_who_have_left(hall: Hall, tmp_path: Path) -> None:
     """A data team cannot record a model as long as it has not dropped the rows of who left since."""
     for name in ("anna", "ben", "carl"):
-        _person(hall, name)
-    done, rows = _begin(hall, tmp_path)
+        hall.person(name)
+    done, rows = hall.begin_round(tmp_path)
     _withdraw(hall, "anna")
     hall.platform.mark(
         subject="ben", kind=MarkKind.RESTRICTION, reason="accuracy_contested", caller=hall.caller
@@ -177,15 +162,15 @@ def test_C16a_a_model_is_recorded_only_without_those_who_have_left(hall: Hall, t
 
 def test_C16a_a_model_that_needs_action_is_due_until_it_is_retired(hall: Hall, tmp_path: Path) -> None:
     """Models that have to be trained anew or taken out of use are listed until that is done."""
-    _person(hall, "anna")
-    _person(hall, "ben")
-    done, _ = _begin(hall, tmp_path)
+    hall.person("anna")
+    hall.person("ben")
+    done, _ = hall.begin_round(tmp_path)
     _finish(hall, done)
     assert hall.platform.training_rounds(only_due=True) == ()
     _withdraw(hall, "anna")
     assert [one.round.id for one in hall.platform.training_rounds(only_due=True)] == [done.id]
     assert _doctor(hall) == "warn"
-    second, _ = _begin(hall, tmp_path)
+    second, _ = hall.begin_round(tmp_path)
     _finish(hall, second, "1.1")
     assert len(hall.platform.training_rounds(only_due=True)) == 1
     hall.platform.retire_training(done.id, caller=hall.caller)
@@ -200,8 +185,8 @@ def test_C16a_a_model_that_needs_action_is_due_until_it_is_retired(hall: Hall, t
 
 def test_I7_a_table_past_the_date_of_its_rows_is_due(hall: Hall, tmp_path: Path) -> None:
     """A table that a data team still has when the first of its rows is due is listed until the round is ended."""
-    _person(hall, "anna")
-    done, _ = _begin(hall, tmp_path)
+    hall.person("anna")
+    done, _ = hall.begin_round(tmp_path)
     assert not hall.platform.training_rounds()[0].due
     hall.advance(days=30)
     view = hall.platform.training_rounds(only_due=True)[0]
@@ -212,8 +197,8 @@ def test_I7_a_table_past_the_date_of_its_rows_is_due(hall: Hall, tmp_path: Path)
 
 
 def test_a_restriction_does_not_reach_a_model_that_is_there(hall: Hall, tmp_path: Path) -> None:
-    _person(hall, "anna")
-    done, _ = _begin(hall, tmp_path)
+    hall.person("anna")
+    done, _ = hall.begin_round(tmp_path)
     _finish(hall, done)
     hall.platform.mark(
         subject="anna", kind=MarkKind.RESTRICTION, reason="accuracy_contested", caller=hall.caller
@@ -234,8 +219,8 @@ def test_F25_who_leaves_while_the_table_is_made_is_not_in_it(
     """A person who withdraws or is erased while a table is being made is not in the file that is handed over."""
     from sottovoce.adapters import export_file, training_file
 
-    _person(hall, "anna")
-    _person(hall, "ben")
+    hall.person("anna")
+    hall.person("ben")
     acts = {
         "withdraw": lambda: _withdraw(hall, "anna"),
         "erase": lambda: _erase(hall, "anna"),
@@ -253,7 +238,7 @@ def test_F25_who_leaves_while_the_table_is_made_is_not_in_it(
         return answer
 
     monkeypatch.setattr(place, name, meanwhile)
-    begun, rows = _begin(hall, tmp_path, name="t.csv")
+    begun, rows = hall.begin_round(tmp_path, name="t.csv")
     assert (begun.people, len(rows)) == (1, 1)
     assert hashlib.sha256((tmp_path / "t.csv").read_bytes()).hexdigest() == begun.dataset_sha256
     view, left = hall.platform.training_round(begun.id)
@@ -266,10 +251,10 @@ def test_a_table_that_cannot_be_written_leaves_no_round_in_use(
 ) -> None:
     from sottovoce.adapters import export_file
 
-    _person(hall, "anna")
+    hall.person("anna")
     (tmp_path / "there.csv").write_text("mine")
     with pytest.raises(UsageError):
-        _begin(hall, tmp_path, name="there.csv")
+        hall.begin_round(tmp_path, name="there.csv")
     assert (tmp_path / "there.csv").read_text() == "mine"
     assert hall.platform.training_rounds() == ()
 
@@ -278,7 +263,7 @@ def test_a_table_that_cannot_be_written_leaves_no_round_in_use(
 
     monkeypatch.setattr(export_file, "write_new", full)
     with pytest.raises(StorageError):
-        _begin(hall, tmp_path, name="new.csv")
+        hall.begin_round(tmp_path, name="new.csv")
     view = hall.platform.training_rounds()[0]
     assert (str(view.round.state), view.due) == ("retired", False)
     assert "training" not in _withdraw(hall, "anna")  # nothing of the person was handed over
@@ -289,7 +274,7 @@ def test_a_table_that_is_interrupted_is_taken_back(
 ) -> None:
     from sottovoce.adapters import export_file
 
-    _person(hall, "anna")
+    hall.person("anna")
     honest = export_file.write_new
 
     def stopped(path: Path, data: bytes) -> None:
@@ -298,7 +283,7 @@ def test_a_table_that_is_interrupted_is_taken_back(
 
     monkeypatch.setattr(export_file, "write_new", stopped)
     with pytest.raises(KeyboardInterrupt):
-        _begin(hall, tmp_path, name="new.csv")
+        hall.begin_round(tmp_path, name="new.csv")
     assert list(tmp_path.glob("*.csv")) == []
     assert str(hall.platform.training_rounds()[0].round.state) == "retired"
     assert "training" not in _withdraw(hall, "anna")
@@ -321,16 +306,16 @@ def test_a_table_that_is_interrupted_is_taken_back(
 def test_a_round_that_says_nothing_true_is_not_begun(
     hall: Hall, tmp_path: Path, given: dict[str, str]
 ) -> None:
-    _person(hall, "anna")
-    _person(hall, "ben")
+    hall.person("anna")
+    hall.person("ben")
     with pytest.raises(UsageError):
-        _begin(hall, tmp_path, name="t.csv", **given)
+        hall.begin_round(tmp_path, name="t.csv", **given)
     assert not (tmp_path / "t.csv").exists()
 
 
 @pytest.mark.parametrize("name", ["t.json", "t", "t.xlsx"])
 def test_another_kind_of_file_is_refused(hall: Hall, tmp_path: Path, name: str) -> None:
-    _person(hall, "anna")
+    hall.person("anna")
     with pytest.raises(UsageError):
         hall.platform.begin_training(model="tone", out=tmp_path / name, caller=hall.caller)
     assert hall.platform.training_rounds() == ()
@@ -338,7 +323,7 @@ def test_another_kind_of_file_is_refused(hall: Hall, tmp_path: Path, name: str) 
 
 def test_parquet_holds_the_same_as_csv(hall: Hall, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    _person(hall, "anna", recordings=2)
+    hall.person("anna", recordings=2)
     out = tmp_path / "t.parquet"
     done = hall.platform.begin_training(model="tone", out=out, caller=hall.caller)
     table = parquet.read_table(out).to_pylist()
@@ -385,7 +370,7 @@ def test_C16b_in_any_order_a_round_has_those_who_agree_at_that_moment(
     for act, number in acts:
         name = f"person {number}"
         if act == "grant":
-            _person(hall, name)
+            hall.person(name)
             agrees.add(name)
         elif act == "withdraw" and name in agrees:
             _withdraw(hall, name)
@@ -394,11 +379,11 @@ def test_C16b_in_any_order_a_round_has_those_who_agree_at_that_moment(
             hall.platform.erase(subject=name, caller=hall.caller)
             agrees.discard(name)
         elif act == "begin" and agrees:
-            open_rounds.append(_begin(hall, folder, name=f"{len(list(folder.iterdir()))}.csv")[0])
+            open_rounds.append(hall.begin_round(folder, name=f"{len(list(folder.iterdir()))}.csv")[0])
             assert open_rounds[-1].people == len(agrees)
         elif act == "begin":
             with pytest.raises(NotFound):
-                _begin(hall, folder, name="none.csv")
+                hall.begin_round(folder, name="none.csv")
         elif open_rounds:
             one = open_rounds.pop(number % len(open_rounds))
             if act == "finish":
@@ -416,9 +401,9 @@ def test_C16b_in_any_order_a_round_has_those_who_agree_at_that_moment(
 
 def test_what_is_raised_while_a_table_is_made_is_ours(hall: Hall, tmp_path: Path) -> None:
     with pytest.raises(SottovoceError):
-        _begin(hall, tmp_path)
-    _person(hall, "anna", purposes=CONSENT_PURPOSES)
-    assert _begin(hall, tmp_path)[0].people == 1
+        hall.begin_round(tmp_path)
+    hall.person("anna", purposes=CONSENT_PURPOSES)
+    assert hall.begin_round(tmp_path)[0].people == 1
 
 
 # --- handed to a recipient --------------------------------------------------------------------------------
@@ -428,10 +413,10 @@ def test_C16a_C15a_a_table_for_a_recipient_speaks_the_language_of_its_feed(
     hall: Hall, tmp_path: Path
 ) -> None:
     """A recipient of a table is told in its own feed whom to leave out, by the names that stand in the table."""
-    _person(hall, "anna", recordings=2)
-    _person(hall, "ben")
+    hall.person("anna", recordings=2)
+    hall.person("ben")
     team = hall.platform.add_recipient("data team", kind="team").id
-    done, rows = _begin(hall, tmp_path, recipient=team)
+    done, rows = hall.begin_round(tmp_path, recipient=team)
     assert list(rows[0])[:6] == ["row", "speaker", "profile", "version", "person", "session"]
     assert len({row["person"] for row in rows}) == 2
     mine = next(
@@ -457,8 +442,8 @@ def test_I5_fsck_finds_a_round_that_counts_on_who_has_left(
     """A round of training that still counts on somebody who withdrew, or forgot which row to drop, is found."""
     from sottovoce.usecases import consent
 
-    _person(hall, "anna")
-    done, _ = _begin(hall, tmp_path)
+    hall.person("anna")
+    done, _ = hall.begin_round(tmp_path)
     before = _codes(hall)
     with monkeypatch.context() as patch:
         patch.setattr(consent, "leave", lambda *_, **__: ())
